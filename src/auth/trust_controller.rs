@@ -185,18 +185,16 @@ impl TrustController {
 
     /// Reads all sources again. An invalid source changes nothing and is logged once.
     fn refresh(&mut self, now: UnixTime) {
-        const REFUSED: &str = "invalid CAs; keeping the previous ones";
         if let Reload::Failed(error) = self.from_files.reload(self.files.read(now), Trust::is_same)
         {
-            warn!(%error, "{REFUSED}");
+            warn!(%error, "invalid CAs; keeping the previous ones");
         }
         if let Some(data) = &self.config_map {
-            let (trust, logged_errors) = cluster_trust::next(&self.from_cluster, data, now);
+            let (trust, errors) = cluster_trust::next(&self.from_cluster, data, now);
             self.from_cluster = trust;
-            let logged_errors =
-                logged_errors.iter().map(|error| format!("{}: {error}", SUBJECT.what)).collect();
-            for error in self.logged_errors.record_all(logged_errors) {
-                warn!(error, "{REFUSED}");
+            let errors = errors.iter().map(|error| format!("{}: {error}", SUBJECT.what)).collect();
+            for error in self.logged_errors.record_all(errors) {
+                warn!(error, "invalid CAs; keeping the previous ones");
             }
         }
         let next = self.from_files.with(|files| merged(files, &self.from_cluster));

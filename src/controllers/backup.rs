@@ -24,8 +24,8 @@ use crate::store::{ArchiveSummary, Backup, BackupError};
 /// The name of the socket in the data folder.
 pub const SOCKET: &str = "backup.sock";
 
-/// The longest time for which a client may read nothing. A backup in progress keeps old revisions on
-/// the disk.
+/// The longest time for which a client may read nothing. A backup in progress keeps old revisions
+/// on the disk.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The size of a write to the socket.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -41,8 +41,8 @@ pub(super) struct BackupServer {
 }
 
 impl BackupServer {
-    /// Creates the socket. If that fails, the reason is logged, and only a stopped server can be backed
-    /// up: some file systems have no sockets, and paths of sockets have at most 107 bytes.
+    /// Creates the socket. If that fails, the reason is logged, and only a stopped server can be
+    /// backed up: some file systems have no sockets, and paths of sockets have at most 107 bytes.
     pub(super) fn bind(data_dir: &Path, backup: Arc<dyn Backup>) -> Option<Self> {
         let path = data_dir.join(SOCKET);
         match bind(&path) {
@@ -61,9 +61,9 @@ impl BackupServer {
                 Ok((stream, _)) if is_trusted(&stream) => {
                     log(send(stream, self.backup.clone()).await)
                 }
-                Ok(_) => warn!("a process of another user requested a backup and got none"),
+                Ok(_) => warn!("refused a backup to a process of another user"),
                 Err(error) => {
-                    warn!(%error, "backups cannot be requested");
+                    warn!(%error, "cannot accept requests for backups; retrying");
                     tokio::time::sleep(RETRY_DELAY).await;
                 }
             }
@@ -110,7 +110,8 @@ async fn send(stream: UnixStream, backup: Arc<dyn Backup>) -> Result<SentBackup,
     let stream = stream.into_std()?;
     let (done, outcome) = oneshot::channel();
     thread::Builder::new().name("backup".to_owned()).spawn(move || {
-        // On Linux this is the niceness of the calling thread only. A failure does not harm the backup.
+        // On Linux this is the niceness of the calling thread only. A failure does not harm the
+        // backup.
         let _ = rustix::process::nice(NICENESS);
         // The receiver is dropped when the server ends.
         let _ = done.send(write(&stream, &*backup));
@@ -129,8 +130,8 @@ fn write(stream: &BlockingStream, backup: &dyn Backup) -> Result<SentBackup, Bac
 fn log(outcome: Result<SentBackup, BackupError>) {
     match outcome {
         Ok(SentBackup { summary: ArchiveSummary { revision, entries, bytes }, took }) => {
-            info!(%revision, entries, bytes, ?took, "a backup was made");
+            info!(%revision, entries, bytes, ?took, "backup complete");
         }
-        Err(error) => warn!(%error, "a backup was begun and could not be finished"),
+        Err(error) => warn!(%error, "cannot complete a backup"),
     }
 }

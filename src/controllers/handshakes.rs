@@ -42,7 +42,9 @@ impl HandshakeController {
             let hints = self.trusted.borrow_and_update().trust.subjects();
             match tls::server_config(self.certificate.clone(), &self.protocol, hints) {
                 Ok(config) => drop(self.config.send_replace(Arc::new(config))),
-                Err(error) => error!(%error, "TLS cannot be set up with new CAs of clients"),
+                Err(error) => {
+                    error!(%error, "cannot use new client CAs in TLS handshakes; keeping the previous ones")
+                }
             }
         }
         // Only a shutdown stops the sender, and it stops this controller as well.

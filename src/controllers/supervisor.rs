@@ -86,10 +86,9 @@ async fn supervise(
         };
         let started = Instant::now();
         match run(&mut *controller, &mut term).await {
-            RunEnd::TermOver => info!(
-                controller = name,
-                "a controller stops, another replica may be elected for it"
-            ),
+            RunEnd::TermOver => {
+                info!(controller = name, "controller stopped: the term of this replica is over")
+            }
             RunEnd::Failed(reason) => {
                 drop(term);
                 if started.elapsed() >= policy.stable {
@@ -97,7 +96,7 @@ async fn supervise(
                 }
                 let delay = backoff.next_delay();
                 restarts.inc();
-                error!(controller = name, reason, ?delay, "a controller ended, starting it again");
+                error!(controller = name, reason, ?delay, "controller ended; restarting it");
                 time::sleep(delay).await;
             }
         }
@@ -106,8 +105,8 @@ async fn supervise(
 
 /// Runs a controller until it ends or the term is over.
 async fn run(controller: &mut dyn Controller, term: &mut Term) -> RunEnd {
-    // The next run starts with the fields that a panic leaves. Controllers keep the state of a run in
-    // locals of `run`, which are dropped.
+    // The next run starts with the fields that a panic leaves. Controllers keep the state of a run
+    // in locals of `run`, which are dropped.
     let run = AssertUnwindSafe(controller.run()).catch_unwind();
     tokio::select! {
         () = term.ended() => RunEnd::TermOver,

@@ -164,7 +164,7 @@ impl Health {
             );
         }
         if !failed.is_empty() {
-            tracing::warn!(check = root, "health check failed: {}", failed.join("; "));
+            tracing::warn!(check = root, failed = failed.join("; "), "health check failed");
             return HealthReport { code: 500, text: format!("{text}{root} check failed\n") };
         }
         match query.get("verbose") {

@@ -61,7 +61,8 @@ pub(super) fn reply(reply: ApiResponse) -> Response {
 /// A body that is sent in parts. Its error is logged here, because the response has already begun
 /// with a code of success.
 fn in_parts(parts: BodyStream) -> Body {
-    let parts = parts.inspect_err(|why| tracing::error!("{why}"));
+    let parts =
+        parts.inspect_err(|why| tracing::error!(%why, "a response failed while it was sent"));
     // hyper drops unsent data when a body fails, even the head. It sends them when a body is
     // pending.
     Body::from_stream(parts.or_else(|why| async {

@@ -20,8 +20,8 @@ pub(super) fn write(
     let took_ms = took.as_secs_f64() * 1e3;
     match response.extensions().get::<Hidden>() {
         Some(Hidden(cause)) => {
-            tracing::error!(audit_id, %method, path, code, took_ms, "request failed: {cause}")
+            tracing::error!(audit_id, %method, path, code, took_ms, %cause, "request failed")
         }
-        None => tracing::debug!(audit_id, %method, path, code, took_ms, "request answered"),
+        None => tracing::debug!(audit_id, %method, path, code, took_ms, "request served"),
     }
 }
