@@ -34,17 +34,17 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 
 /// The limits on requests in flight, one for each kind.
 pub(crate) struct RequestLimits {
-    reading: Lane,
-    mutating: Lane,
-    watching: Lane,
+    reading: InFlightLimit,
+    mutating: InFlightLimit,
+    watching: InFlightLimit,
 }
 
-struct Lane {
+struct InFlightLimit {
     gauge: Gauge,
     permits: Arc<Semaphore>,
 }
 
-/// A place among the requests in flight. It is free again on drop.
+/// Permission for a request to be in flight, released on drop.
 pub(super) struct Permit {
     gauge: Gauge,
     _permit: OwnedSemaphorePermit,
@@ -55,34 +55,34 @@ impl RequestLimits {
     pub(crate) fn new(options: Options, metrics: &Metrics) -> Self {
         let Options { max_requests_inflight, max_mutating_requests_inflight, max_watches } =
             options;
-        let lane = |gauge, most: usize| {
+        let limit = |gauge, most: usize| {
             let permits = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-            Lane { gauge, permits }
+            InFlightLimit { gauge, permits }
         };
         Self {
-            reading: lane(metrics.in_flight("readOnly"), max_requests_inflight),
-            mutating: lane(metrics.in_flight("mutating"), max_mutating_requests_inflight),
+            reading: limit(metrics.in_flight("readOnly"), max_requests_inflight),
+            mutating: limit(metrics.in_flight("mutating"), max_mutating_requests_inflight),
             // `apiserver_longrunning_requests` counts watches, by resource.
-            watching: lane(Gauge::default(), max_watches),
+            watching: limit(Gauge::default(), max_watches),
         }
     }
 
-    /// A place for a request of this kind. None at the limit.
+    /// A permit for a request of this kind; none at the limit.
     pub(super) fn admit(&self, kind: RequestKind) -> Option<Permit> {
         match kind {
-            RequestKind::ReadOnly => self.reading.enter(),
-            RequestKind::Mutating => self.mutating.enter(),
+            RequestKind::ReadOnly => self.reading.try_acquire(),
+            RequestKind::Mutating => self.mutating.try_acquire(),
         }
     }
 
-    /// A place for a watch, which needs no other one once it has started. None at the limit.
+    /// A permit for a watch, which replaces that of its request; none at the limit.
     pub(super) fn admit_watch(&self) -> Option<Permit> {
-        self.watching.enter()
+        self.watching.try_acquire()
     }
 }
 
-impl Lane {
-    fn enter(&self) -> Option<Permit> {
+impl InFlightLimit {
+    fn try_acquire(&self) -> Option<Permit> {
         let permit = self.permits.clone().try_acquire_owned().ok()?;
         self.gauge.inc();
         Some(Permit { gauge: self.gauge.clone(), _permit: permit })

@@ -1,6 +1,6 @@
 //! Long-running requests: watches, whose responses last as long as their clients listen.
 //!
-//! A long-running request has a place of its own in the limits, ends between two events when the
+//! A long-running request has a limit of its own, ends between two events when the
 //! server drains, and is recorded in metrics and audit log when it is over.
 
 use std::future::Future;
@@ -38,14 +38,14 @@ impl Drop for LongRunning {
     }
 }
 
-/// Holds the places of a long-running response until it is over. It ends when the server drains.
+/// Holds the permits of a long-running response until it is over. It ends when the server drains.
 pub(super) fn hold(
     response: Response,
-    places: impl Send + Unpin + 'static,
+    permits: impl Send + Unpin + 'static,
     shutdown: &Shutdown,
 ) -> Response {
     let drained = shutdown.reached(ServerPhase::Draining);
-    response.map(|body| keep(until(body, drained), places))
+    response.map(|body| keep(until(body, drained), permits))
 }
 
 /// Records the end of a long-running request when its response is over.

@@ -157,9 +157,10 @@ impl FilterChain {
         self.authentication.remove_credentials(&mut request);
         draining::check(&self.shutdown, &request)?;
         let review = self.authorization.authorize(info, context);
-        // Probes and discovery are served from memory, even when everything else is overloaded.
-        let is_work = info.resource_of(API).is_some() || matches!(review, Ok(Some(_)));
-        let permit = match is_work {
+        // Health checks and discovery are served from memory. They have no limit, so that they work
+        // during an overload.
+        let is_limited = info.resource_of(API).is_some() || matches!(review, Ok(Some(_)));
+        let permit = match is_limited {
             true => Some(self.in_flight.admit(info.kind()).ok_or_else(|| self.overloaded(labels))?),
             false => None,
         };
