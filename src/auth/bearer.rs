@@ -85,7 +85,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-/// Returns true if a request asks to upgrade to a WebSocket.
+/// Returns true if a request upgrades to a WebSocket.
 pub fn is_websocket(headers: &HeaderMap) -> bool {
     let holds = |name, word: &str| {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());

@@ -155,7 +155,7 @@ impl fmt::Display for CaBundle {
 
 impl fmt::Debug for CaBundle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Authority({} certificates)", self.roots.len())
+        write!(f, "CaBundle({} certificates)", self.roots.len())
     }
 }
 

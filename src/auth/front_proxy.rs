@@ -69,7 +69,7 @@ pub enum InvalidProxyUser {
     /// Value that is not UTF-8. Decoding it with replacement characters could match another name.
     #[error("a user header of the front proxy is not UTF-8")]
     NotUtf8,
-    /// Extra header without a key, which authorizers cannot tell from no extra.
+    /// Extra header without a key, which authorizers cannot distinguish from a missing one.
     #[error("an extra header of the front proxy has no key")]
     EmptyExtraKey,
 }

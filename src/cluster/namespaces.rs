@@ -99,7 +99,7 @@ impl NamespaceCache {
         let why = match response {
             Ok(Ok(found)) => return Ok(found.as_ref().map_or(NamespaceState::Missing, state_of)),
             Ok(Err(error)) => error_message(&error),
-            Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+            Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
         };
         known.ok_or_else(|| NamespaceUnavailable { name: name.to_owned(), why })
     }
@@ -130,7 +130,7 @@ impl NamespaceCache {
 
 impl std::fmt::Debug for NamespaceCache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Followed")
+        f.write_str("NamespaceCache")
     }
 }
 

@@ -67,7 +67,7 @@ impl Secrets {
                 return Ok(NamespaceSecrets::default());
             }
             Ok(Err(error)) => error_message(&error),
-            Err(_) => format!("no answer within {} s", TIMEOUT.as_secs()),
+            Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
         };
         Err(SecretsUnavailable { namespace: namespace.to_owned(), why })
     }

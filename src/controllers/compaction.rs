@@ -35,7 +35,8 @@ pub struct Options {
     pub compaction_max_revisions: u64,
 }
 
-/// The time between two counts of the revisions. At full speed, some ten thousand are made meanwhile.
+/// The time between two counts of the revisions. Under full write load, it takes some ten thousand
+/// revisions.
 const COUNT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Compacts revisions by age and by number.
@@ -61,7 +62,7 @@ impl Controller for CompactionController {
 }
 
 impl CompactionController {
-    /// Compacts for ever. A failure is logged and tried again at the next interval.
+    /// Compacts at each interval. Logs failures. Never returns.
     async fn compact_at_intervals(&self) {
         let mut ages = tokio::time::interval(self.options.compaction_interval);
         let mut counts = tokio::time::interval(COUNT_INTERVAL);

@@ -1,7 +1,8 @@
 //! Background work: each [`Controller`] keeps one subject current while the server runs.
 //!
-//! The [`Supervisor`] starts controllers, restarts them after failures, runs those of shared state
-//! on one replica only, and stops them in order. [`all`] lists them, one file each.
+//! The [`Supervisor`] starts controllers, restarts them after failures, runs a controller of shared
+//! state on one replica only, and stops all at shutdown. [`all`] lists them. Each has a file here,
+//! with its work or with the implementation of [`Controller`] for a type of another layer.
 
 mod backup;
 mod client_trust;
@@ -35,7 +36,7 @@ use crate::store::Opened;
 use crate::telemetry::metrics::Metrics;
 use crate::tls::Serving;
 
-/// The subjects of the controllers of a server. The missing ones have no controller.
+/// The subjects of the controllers of a server. A subject that is `None` has no controller.
 pub struct Subjects {
     /// The client of the control plane.
     pub control_plane: Option<Client>,

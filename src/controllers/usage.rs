@@ -21,14 +21,14 @@ use crate::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
 
 /// The shortest time between two counts of changes.
 const MIN_INTERVAL: Duration = Duration::from_secs(5);
-/// The longest one, while nothing is written.
+/// The longest time between two counts, while nothing is written.
 const MAX_INTERVAL: Duration = Duration::from_secs(60);
 /// The time until the next attempt after a failure.
 const RETRY_DELAY: Duration = Duration::from_secs(600);
 /// The pause after a step of counting, as a multiple of the step's duration: a quarter of a
 /// processor, and of the disk, is used.
 const PAUSES_PER_STEP: u32 = 3;
-/// The same after a read of the whole file, which has no steps.
+/// The pause after a read of the whole file, as a multiple of its duration.
 const PAUSES_PER_FILE: u32 = 500;
 /// The shortest time between two reads of the whole file.
 const MIN_FILE_INTERVAL: Duration = Duration::from_secs(600);
@@ -55,7 +55,7 @@ impl Controller for UsageController {
 }
 
 impl UsageController {
-    /// Counts for ever. A failure is logged and tried again later.
+    /// Counts at intervals. Logs failures. Never returns.
     async fn count_at_intervals(&self) {
         let mut counter = UsageCounter {
             scanner: self.scan.scanner(StoredResource::ALL.map(StoredResource::prefix).into()),
@@ -76,7 +76,8 @@ impl UsageController {
                 }
             };
             time::sleep(delay).await;
-            // Compaction moves gauges too and is no change, so both outcomes lead to the next count.
+            // Compaction moves gauges too and is no change, so both outcomes lead to the next
+            // count.
             drop(time::timeout(MAX_INTERVAL, counter.scanner.changed()).await);
         }
     }
@@ -103,8 +104,8 @@ struct UsedBytes {
 /// The name and size of the largest object that was logged.
 type LoggedLargest = OnChange<(String, u64)>;
 
-/// Records the largest object. Returns true if it is to be logged: it is much larger than the logged
-/// one, or that one is gone.
+/// Records the largest object. Returns true if it is to be logged: it is much larger than the
+/// logged one, or that one is gone.
 fn record_largest(logged: &mut LoggedLargest, largest: LargestObject<'_>) -> bool {
     logged.record_if(
         (largest.name.to_owned(), largest.bytes),

@@ -120,8 +120,8 @@ impl ApiResponse {
     /// A response with one object.
     ///
     /// # Errors
-    /// 406 if the client accepts lists only, 400 for invalid table options, 500 for a text that YAML
-    /// cannot represent.
+    /// 406 if the client accepts lists only, 400 for invalid table options, 500 for a text that
+    /// YAML cannot represent.
     pub fn object<T: Kind>(
         cx: &RequestContext,
         api: GroupVersion,

@@ -150,9 +150,7 @@ impl Api {
         };
         pool.run(&cx.actor.load, work).await
     }
-}
 
-impl Api {
     /// The counter of the events of a watch; none for other requests.
     fn events_sent(&self, endpoint: &Endpoint, scope: RequestScope) -> Option<Counter> {
         match (scope, &self.metrics) {

@@ -82,8 +82,8 @@ impl<T: Kind> TableEncoder<T> {
         Some(self.columns.definitions)
     }
 
-    /// Appends the compact JSON of a table up to its rows. `definitions` is none in all but the first
-    /// event of a watch.
+    /// Appends the compact JSON of a table up to its rows. `definitions` is none in all but the
+    /// first event of a watch.
     pub(crate) fn begin(
         &self,
         metadata: &ListMeta,

@@ -17,11 +17,11 @@ use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{Create, List, Scope};
 use crate::registry::write::{AllowCreate, WriteRequest};
 
-/// A client of the resources for a part of this process, as a clientset of k8s.io/client-go is for a
-/// process in the cluster.
+/// A client of the resources for a part of this process, as a clientset of k8s.io/client-go is for
+/// a process in the cluster.
 ///
-/// Reads and writes are those of requests: the same defaults, validation, admission and update loop,
-/// without HTTP. The client has every permission, and every namespace exists for it.
+/// Reads and writes are those of requests: the same defaults, validation, admission and update
+/// loop, without HTTP. The client has every permission, and every namespace exists for it.
 #[derive(Clone)]
 pub struct Client {
     catalog: Arc<Catalog>,
@@ -107,11 +107,12 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
         self.store.create(&actor(self.name), &self.at, object).await.map(drop)
     }
 
-    /// Changes the current object of a name, and returns it as stored. `change` runs again after each
-    /// conflict with another write. Fields that an update cannot set, such as `status`, stay.
+    /// Changes the current object of a name, and returns it as stored. `change` runs again after
+    /// each conflict with another write. Fields that an update cannot set, such as `status`, stay.
     ///
     /// # Errors
-    /// Those of a request: 404 for a missing object, 422 for an invalid change, errors of admission.
+    /// Those of a request: 404 for a missing object, 422 for an invalid change, errors of
+    /// admission.
     pub async fn update(
         &self,
         name: &str,

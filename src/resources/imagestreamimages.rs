@@ -115,7 +115,7 @@ fn ambiguous(id: &str, names: &[&str]) -> Status {
 
 /// Builds the response from the stream and the view of the image.
 fn compose(at: &ObjectRef, stream: &StreamView, view: &ImageView) -> Result<Vec<u8>, Status> {
-    let damaged = |why: &str| Status::hidden(format!("the view on the image {}: {why}", at.name()));
+    let damaged = |why: &str| Status::hidden(format!("the view of the image {}: {why}", at.name()));
     let packed = PackedView::read(&view.row).map_err(damaged)?;
     let image = match packed.content {
         ViewContent::Image(json) => json,

@@ -1,6 +1,6 @@
 //! The resources of `image.openshift.io/v1`, one file each.
 //!
-//! Storage, the rules of Kubernetes and image logic meet only in this module.
+//! Only this module combines storage, the rules of Kubernetes and image logic.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Caches of values that are computed from rows and never older than the store.
 //!
-//! A value is computed once per revision of its row. Each use asks the store whether the row is
+//! A value is computed once per revision of its row. Each use checks in the store that the row is
 //! still at that revision, unless nothing was committed since the last use.
 
 use std::hash::Hash;

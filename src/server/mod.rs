@@ -1,5 +1,4 @@
-//! A running server: everything that the flags describe, wired together, and the order in which it
-//! ends.
+//! A running server: construction of its parts from the flags, and the order of its shutdown.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -44,7 +44,7 @@ impl Router {
         &self.app.api
     }
 
-    /// Handles an authorized request. Fixed paths need no user; axum finds them.
+    /// Handles an authorized request. axum routes the fixed paths, which need no user.
     pub(super) async fn handle(
         &self,
         info: &RequestInfo<'_>,
@@ -65,7 +65,7 @@ impl Router {
     }
 }
 
-/// The paths that are no resources.
+/// The routes of paths other than resources.
 fn fixed_paths(app: Arc<App>) -> axum::Router {
     axum::Router::new()
         .route("/livez", any(health_checks))

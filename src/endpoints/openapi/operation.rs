@@ -1,6 +1,6 @@
 //! Operations: identifier, parameters, request body and responses.
 //!
-//! Clients look up here if the server supports dry run, field validation and apply.
+//! Clients detect support for dry run, field validation and apply by the parameters here.
 
 use std::collections::BTreeMap;
 

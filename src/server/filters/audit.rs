@@ -24,8 +24,8 @@ use crate::server::respond::ReturnedStatus;
 /// The entry of one request: the context that filters complete, and the event if there is an audit
 /// log.
 ///
-/// When a client goes away, its request is dropped wherever it is, maybe after its commit. Dropping
-/// the entry therefore writes an event, too.
+/// When a client disconnects, its request is dropped at its current await, perhaps after its
+/// commit. Dropping the entry therefore writes an event, too.
 pub(super) struct AuditEntry<'a> {
     /// The facts that authentication and authorization find.
     pub(super) context: AuditContext,
@@ -161,9 +161,9 @@ impl Arrival {
 
     /// The addresses of the client and of the proxies in between, the nearest last.
     ///
-    /// `X-Forwarded-For` is trusted only from a verified front proxy. The proxy wrote the last address;
-    /// those before it are claims of its client, as readers of audit logs know. `X-Real-Ip` is never
-    /// trusted, for no proxy of Kubernetes writes it.
+    /// `X-Forwarded-For` is trusted only from a verified front proxy. The proxy wrote the last
+    /// address; the ones before it are claims of its client. `X-Real-Ip` is never trusted, because
+    /// no proxy of Kubernetes writes it.
     fn source_ips(&self, context: &AuditContext) -> Vec<IpAddr> {
         let mut hops =
             if context.is_passed_on { addresses(&self.forwarded_for) } else { Vec::new() };
@@ -192,8 +192,8 @@ fn shortened(value: &HeaderValue) -> Cow<'_, str> {
     }
 }
 
-/// The URI without access tokens. OpenShift once accepted a token in the query. This server does not,
-/// but a client may still send it.
+/// The URI without access tokens. OpenShift once accepted a token in the query. This server does
+/// not, but a client may still send it.
 fn without_token(uri: &str) -> Cow<'_, str> {
     let is_token = |pair: &str| {
         let key = pair.split('=').next().unwrap_or_default();

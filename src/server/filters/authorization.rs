@@ -1,4 +1,4 @@
-//! Authorization: the decision if a user may execute a request.
+//! Authorization: the decision about the request of a user.
 
 use std::sync::Arc;
 
@@ -25,8 +25,8 @@ impl Authorization {
     /// Authorizes a request as far as that needs no review by the control plane.
     ///
     /// # Errors
-    /// 401 without a user, unless the path is open to everybody. 403 for a denied request. 404 for a
-    /// path that cannot be classified.
+    /// 401 without a user, unless the path needs no user. 403 for a denied request. 404 for
+    /// a path that cannot be classified.
     pub(super) fn authorize(
         &self,
         info: &RequestInfo<'_>,
@@ -41,7 +41,7 @@ impl Authorization {
         let attributes = Arc::new(info.attributes().ok_or_else(Status::no_such_path)?);
         context.attributes = Some(attributes.clone());
         let Some(user) = context.effective().cloned() else {
-            // Paths can be open to everybody, resources never.
+            // Paths can be open without a user, resources cannot.
             return match &*attributes {
                 Attributes::Path { path, .. } if self.open.contain(path) => Ok(None),
                 _ => Err(Status::unauthorized().into()),

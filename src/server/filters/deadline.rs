@@ -14,8 +14,8 @@ use crate::resources::API;
 /// k8s.io/apiserver/pkg/endpoints/handlers/rest.go: clients get a response before they give up.
 const MAX_MUTATION: Duration = Duration::from_secs(34);
 
-/// The time that a request may take: the parameter `timeout`, at most `request_timeout`. A watch has
-/// `timeoutSeconds` instead.
+/// The time that a request may take: the parameter `timeout`, at most `request_timeout`. A watch
+/// has `timeoutSeconds` instead.
 ///
 /// # Errors
 /// 400 if the parameter is no duration.

@@ -9,7 +9,7 @@ use crate::meta::Status;
 /// request beyond it cannot be answered with a status.
 const MAX_URL_BYTES: usize = 60 << 10;
 
-/// Checks the parts of a request that hyper does not.
+/// Checks the length of the URL and the `Host` header.
 ///
 /// # Errors
 /// 414 for a URL over the limit. 400 for a request of HTTP/1.1 without exactly one valid `Host`
@@ -41,7 +41,8 @@ fn length(uri: &Uri) -> usize {
 /// Returns true for a valid `Host`, also an empty one (`ValidHostHeader` in
 /// golang.org/x/net/http/httpguts).
 fn is_host(host: &HeaderValue) -> bool {
-    // `$` to `.` are the characters $%&'()*+,-. in a row; ranges compare each byte in a few instructions.
+    // `$` to `.` are the characters $%&'()*+,-. in a row; ranges compare each byte in a few
+    // instructions.
     let is_allowed = |byte: &u8| {
         byte.is_ascii_alphanumeric()
             || matches!(byte, b'!' | b'$'..=b'.' | b':' | b';' | b'=' | b'[' | b']' | b'_' | b'~')

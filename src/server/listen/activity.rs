@@ -32,7 +32,7 @@ pub(super) struct Activity {
     /// Milliseconds from `start` to when the current HTTP/1.1 response was made, or its last part
     /// read. `NOT_SENDING` if no response is timed, and on HTTP/2, which times each stream.
     response_since: AtomicU64,
-    /// The same for a watch event that is not read yet.
+    /// Milliseconds from `start` to the last watch event, until it is read; else `NOT_SENDING`.
     event_since: AtomicU64,
     /// True for HTTP/1.1, which sends one response at a time.
     is_serial: bool,

@@ -43,7 +43,7 @@ use crate::server::shutdown::Shutdown;
 const STREAM_WINDOW: u32 = 256 << 10;
 /// Flow control window of an HTTP/2 connection in bytes. The proxy of kube-apiserver multiplexes
 /// all users over a few connections. In a window of a few streams, unread bodies would block
-/// everybody.
+/// all users.
 const CONNECTION_WINDOW: u32 = 16 << 20;
 
 /// A command of the listener to all connections.

@@ -239,7 +239,7 @@ async fn unverified_client_certificates_reach_each_request() {
 }
 
 #[tokio::test]
-async fn plain_http_is_told_to_use_https() {
+async fn plain_http_gets_a_hint_to_use_https() {
     let server = start(ConnectionLimits::default()).await;
     for sent in
         ["GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_owned(), format!("PATCH /{}", "x".repeat(20_000))]
@@ -256,7 +256,7 @@ async fn plain_http_is_told_to_use_https() {
 }
 
 #[tokio::test]
-async fn a_client_that_says_nothing_is_cut_off_and_holds_up_nobody() {
+async fn a_silent_client_is_disconnected_and_delays_no_other() {
     let server = start(ConnectionLimits {
         handshake: Duration::from_millis(500),
         handshakes: 1,

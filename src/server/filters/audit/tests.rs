@@ -131,7 +131,7 @@ async fn a_panic_leaves_an_event() {
 }
 
 #[tokio::test]
-async fn forwarding_is_believed_of_a_proxy_and_of_nobody_else() {
+async fn forwarding_headers_are_trusted_from_a_front_proxy_only() {
     let many = "9.9.9.9,".repeat(1000);
     let forged =
         [("x-forwarded-for", "9.9.9.9, nonsense, ::ffff:8.8.8.8"), ("x-real-ip", "7.7.7.7")];
