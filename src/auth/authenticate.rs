@@ -73,7 +73,7 @@ enum CertificateIdentity {
 
 /// Rejected proxy certificates that were logged for one version of the trusted CAs.
 struct RejectedProxyLog {
-    by: Weak<Trust>,
+    trust: Weak<Trust>,
     rejections: OnceEach<ProxyRejection>,
 }
 
@@ -83,8 +83,8 @@ const SPACED: &str = "the provided Authorization header contains extra space bef
 const MAX_LOGGED_PROXIES: usize = 100;
 
 impl RejectedProxyLog {
-    fn by(trust: Weak<Trust>) -> Self {
-        Self { by: trust, rejections: OnceEach::bounded(MAX_LOGGED_PROXIES) }
+    fn new(trust: Weak<Trust>) -> Self {
+        Self { trust, rejections: OnceEach::bounded(MAX_LOGGED_PROXIES) }
     }
 }
 
@@ -100,7 +100,7 @@ impl Authenticator {
             tokens,
             reviews,
             trusted,
-            rejected_proxies: Mutex::new(RejectedProxyLog::by(Weak::new())),
+            rejected_proxies: Mutex::new(RejectedProxyLog::new(Weak::new())),
             metrics,
         }
     }
@@ -220,8 +220,8 @@ impl Authenticator {
         };
         self.metrics.record_rejected_proxy();
         let mut rejected = self.rejected_proxies.lock();
-        if !rejected.by.upgrade().is_some_and(|by| Arc::ptr_eq(&by, trust)) {
-            *rejected = RejectedProxyLog::by(Arc::downgrade(trust));
+        if !rejected.trust.upgrade().is_some_and(|logged| Arc::ptr_eq(&logged, trust)) {
+            *rejected = RejectedProxyLog::new(Arc::downgrade(trust));
         }
         if !rejected.rejections.record(rejection.clone()) {
             return;

@@ -46,7 +46,7 @@ pub struct Catalog {
     pub registries: Registries,
     /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
-    views: RevisionCache<Key, StreamView>,
+    stream_views: RevisionCache<Key, StreamView>,
     image_views: RevisionCache<ImageName, ImageView>,
     closures: ClosureCache,
 }
@@ -80,7 +80,7 @@ impl Catalog {
             streams: Arc::new(streams.with_max_object_bytes(object_bytes)),
             registries,
             tag_history,
-            views: RevisionCache::new(STREAM_CACHE_BYTES),
+            stream_views: RevisionCache::new(STREAM_CACHE_BYTES),
             image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
             closures: ClosureCache::new(),
         }
@@ -97,7 +97,7 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<Arc<Revisioned<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        self.views
+        self.stream_views
             .get(self.streams.store(), load, key, Key::clone, |entry| self.view_of(&entry))
             .await
     }

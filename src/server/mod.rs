@@ -211,9 +211,13 @@ fn open_access(
     let authorizer = Arc::new(options.authorizer(clients, metrics)?);
     let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
     let allows_anonymous = options.allows_anonymous();
-    let open = AlwaysAllowPaths::new(&options.authorization_always_allow_paths);
-    let authentication = Authentication { authenticator, allows_anonymous, open: open.clone() };
-    Ok((authentication, Authorization { authorizer, open }, trust))
+    let always_allow_paths = AlwaysAllowPaths::new(&options.authorization_always_allow_paths);
+    let authentication = Authentication {
+        authenticator,
+        allows_anonymous,
+        always_allow_paths: always_allow_paths.clone(),
+    };
+    Ok((authentication, Authorization { authorizer, always_allow_paths }, trust))
 }
 
 /// The serving certificate, and the configuration of TLS handshakes with its controller.

@@ -17,8 +17,8 @@ pub(crate) struct Authentication {
     pub(crate) authenticator: Authenticator,
     /// True if requests without credentials are those of the anonymous user.
     pub(crate) allows_anonymous: bool,
-    /// The paths that need no user.
-    pub(crate) open: AlwaysAllowPaths,
+    /// The paths that are served without authorization.
+    pub(crate) always_allow_paths: AlwaysAllowPaths,
 }
 
 impl Authentication {
@@ -46,7 +46,11 @@ impl Authentication {
             AuthenticationOutcome::Anonymous if self.allows_anonymous => {
                 Some(Arc::new(User::anonymous()))
             }
-            AuthenticationOutcome::Anonymous if self.open.contain(request.uri().path()) => None,
+            AuthenticationOutcome::Anonymous
+                if self.always_allow_paths.contain(request.uri().path()) =>
+            {
+                None
+            }
             AuthenticationOutcome::Anonymous | AuthenticationOutcome::Invalid => {
                 return Err(Status::unauthorized().into());
             }

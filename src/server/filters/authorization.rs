@@ -11,8 +11,8 @@ use crate::server::audit::AuditContext;
 pub(crate) struct Authorization {
     /// Decides what users may do.
     pub(crate) authorizer: Arc<Authorizer>,
-    /// The paths that need no user.
-    pub(crate) open: AlwaysAllowPaths,
+    /// The paths that are served without authorization.
+    pub(crate) always_allow_paths: AlwaysAllowPaths,
 }
 
 /// A review by the control plane that an authorization needs.
@@ -43,7 +43,7 @@ impl Authorization {
         let Some(user) = context.effective().cloned() else {
             // Paths can be open without a user, resources cannot.
             return match &*attributes {
-                Attributes::Path { path, .. } if self.open.contain(path) => Ok(None),
+                Attributes::Path { path, .. } if self.always_allow_paths.contain(path) => Ok(None),
                 _ => Err(Status::unauthorized().into()),
             };
         };
