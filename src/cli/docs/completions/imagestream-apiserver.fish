@@ -44,9 +44,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 false\t''"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-min-version -d 'Minimum TLS version' -r -f -a "VersionTLS12\t'TLS 1.2 and 1.3'
 VersionTLS13\t'TLS 1.3 only'"
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-cipher-suites -d 'Cipher suites of TLS 1.2, separated by commas; all of them if not set' -r -f -a "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an elliptic key'
-TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an elliptic key'
-TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an elliptic key'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-cipher-suites -d 'Cipher suites of TLS 1.2, separated by commas; all of them if not set' -r -f -a "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an elliptic curve key'
+TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an elliptic curve key'
+TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an elliptic curve key'
 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an RSA key'
 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an RSA key'
 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an RSA key'
@@ -109,9 +109,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 false\t''"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-min-version -d 'Minimum TLS version' -r -f -a "VersionTLS12\t'TLS 1.2 and 1.3'
 VersionTLS13\t'TLS 1.3 only'"
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-cipher-suites -d 'Cipher suites of TLS 1.2, separated by commas; all of them if not set' -r -f -a "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an elliptic key'
-TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an elliptic key'
-TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an elliptic key'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-cipher-suites -d 'Cipher suites of TLS 1.2, separated by commas; all of them if not set' -r -f -a "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an elliptic curve key'
+TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an elliptic curve key'
+TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an elliptic curve key'
 TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\t'TLS 1.2, for certificates with an RSA key'
 TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384\t'TLS 1.2, for certificates with an RSA key'
 TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256\t'TLS 1.2, for certificates with an RSA key'
