@@ -361,6 +361,22 @@ fn only_the_store_names_its_backends() {
     assert_none(&findings);
 }
 
+/// All writes pass the admission chain, which the update loop runs.
+#[test]
+fn only_the_update_loop_commits() {
+    let allowed = ["store", "registry/guaranteed_update.rs"];
+    let mut findings = Vec::new();
+    for source in sources() {
+        if allowed.iter().any(|path| source.path.starts_with(path)) {
+            continue;
+        }
+        for (number, line) in source.code().filter(|(_, line)| line.contains(".commit(")) {
+            findings.push(format!("{}:{number}: {}", source.path.display(), line.trim()));
+        }
+    }
+    assert_none(&findings);
+}
+
 /// The names of the functions behind `#[test]` or `#[tokio::test(…)]`.
 fn test_names(text: &str) -> impl Iterator<Item = &str> {
     let attributes = ["#[test]", "#[tokio::test"];

@@ -73,7 +73,7 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    /// Client that has at most `in_flight` reviews in flight. Up to [`MAX_PENDING`] more wait.
+    /// Client that has at most `in_flight` reviews in flight. Up to `MAX_PENDING` more wait.
     pub fn new(client: Client, in_flight: usize) -> Self {
         let (in_flight, pending) = (Semaphore::new(in_flight), Semaphore::new(MAX_PENDING));
         Self { api: Api::all(client), in_flight, pending, outage: Mutex::new(OutageLog::none()) }

@@ -3,7 +3,7 @@
 //!
 //! A closure is collected on first use, once for all concurrent requests, and cached. It stays
 //! valid until one of *its* manifest lists changes. Each write of a manifest list also writes the
-//! row [`MANIFEST_LISTS_KEY`]. If that row is not newer than the closure, no list has changed at
+//! row `MANIFEST_LISTS_KEY`. If that row is not newer than the closure, no list has changed at
 //! all; otherwise the log of the store names the lists that changed since.
 
 use std::collections::HashSet;

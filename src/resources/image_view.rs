@@ -8,7 +8,7 @@ use crate::api::Image;
 use crate::meta::Status;
 use crate::store::{Entry, Revision};
 
-/// The view of an image: a row in the format of [`packed_view`].
+/// The view of an image: a row in the format of `packed_view`.
 #[derive(Debug)]
 pub struct ImageView {
     /// The row.

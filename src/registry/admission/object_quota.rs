@@ -7,9 +7,9 @@
 //!
 //! * Concurrent creates of this process never exceed the quota: each takes a reservation before it
 //!   is committed.
-//! * Writes of other processes become visible at the next count, at most [`RECOUNT`] later. Until
+//! * Writes of other processes become visible at the next count, at most `RECOUNT` later. Until
 //!   then they can exceed the quota.
-//! * A create is only rejected by a count that is at most [`RECHECK`] old; otherwise the namespace
+//! * A create is only rejected by a count that is at most `RECHECK` old; otherwise the namespace
 //!   is counted again first.
 //! * A create with an unknown outcome, such as that of a cancelled request, counts until the next
 //!   count.
