@@ -1,8 +1,9 @@
-//! An HTTPS client for tests: one HTTP/1.1 exchange a connection, over a real TLS socket. It writes the request target
-//! and the header lines exactly as given, because some tests send what a polite client library refuses to send, and
-//! reads the answer as it comes: header lines in order, body bytes undecoded.
+//! An HTTPS client for tests: one HTTP/1.1 exchange per connection, over a real TLS socket. The
+//! client writes the request target and the header lines exactly as given, because some tests send
+//! requests that client libraries reject. It reads responses without normalization: header lines in
+//! order, body bytes undecoded.
 //!
-//! [`Client::send`] checks on every answer what must always hold ([`Answer::broken_promises`]).
+//! [`Client::send`] checks every response for the rules in [`Answer::broken_promises`].
 
 pub(crate) mod connection;
 pub(crate) mod watch;
@@ -17,38 +18,38 @@ use serde_json::Value;
 use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-/// The longest time that one exchange may take, connecting included. A watch of a test ends well before.
+/// The timeout of one exchange, including the connection setup. Watches in tests end well before.
 const DEADLINE: Duration = Duration::from_secs(90);
 
-/// Who a client is. The default is nobody.
+/// The identity of a client. The default is anonymous.
 #[derive(Clone, Default)]
 pub(crate) struct Identity {
     /// Sent as `Authorization: Bearer`.
     pub(crate) token: Option<String>,
-    /// A client certificate with its key, both PEM.
+    /// A client certificate and its key, both in PEM.
     pub(crate) certificate: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Identity {
-    /// Somebody whom the server knows by a bearer token.
+    /// Returns the identity of a user with a bearer token.
     pub(crate) fn token(token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..Self::default() }
     }
 }
 
-/// A request. Header lines are sent as given; only `Host`, `Connection: close` and, where there is a body or the method
-/// calls for one, `Content-Length` come from the client, each of them unless the request has its own.
+/// A request. Header lines are sent as given. The client adds only `Host`, `Connection: close` and,
+/// if there is a body or the method requires it, `Content-Length`, each unless the request sets it.
 #[derive(Clone)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// Written into the request line as it stands: no encoding, no normalisation.
+    /// Written into the request line as given: no encoding, no normalization.
     pub(crate) target: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
 }
 
 impl Request {
-    /// A request without headers and body.
+    /// Creates a request without headers and body.
     pub(crate) fn new(method: &str, target: &str) -> Self {
         Self {
             method: method.to_owned(),
@@ -58,13 +59,13 @@ impl Request {
         }
     }
 
-    /// Adds a header line, beside earlier ones of the same name.
+    /// Adds a header line. Earlier lines of the same name stay.
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// Sets a JSON body and says so.
+    /// Sets a JSON body and its content type.
     pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = Some(body.to_string().into_bytes());
         self.header("content-type", "application/json")
@@ -96,20 +97,20 @@ impl Request {
     }
 }
 
-/// What a server answered.
+/// A response of the server.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    /// Of the request: an answer to `HEAD` has no body whatever its headers say.
+    /// The method of the request: a response to `HEAD` has no body, whatever its headers announce.
     method: String,
     pub(crate) status: u16,
-    /// Lines in the order of arrival, names in lower case, values byte for byte (as Latin-1).
+    /// Lines in the order of arrival: names in lower case, values byte for byte (as Latin-1).
     pub(crate) headers: Vec<(String, String)>,
-    /// Chunks are joined, content encodings are left alone.
+    /// The body with its chunks joined and its content encoding unchanged.
     pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    /// The first header line of this name (in lower case).
+    /// Returns the first header line of this name, which must be in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str())
     }
@@ -119,14 +120,14 @@ impl Answer {
         serde_json::from_slice(&self.body)
     }
 
-    /// What must hold for every answer of the server and does not for this one, as sentences.
+    /// Returns the rules for every response that this response breaks, as sentences.
     pub(crate) fn broken_promises(&self) -> Vec<String> {
         let mut broken = self.missing_headers();
         broken.extend(self.not_a_status());
         broken
     }
 
-    /// Every answer has an audit id, and a content type where there is a body.
+    /// Checks that the response has an audit ID, and a content type if it has a body.
     pub(crate) fn missing_headers(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if self.header("audit-id").is_none_or(str::is_empty) {
@@ -138,7 +139,7 @@ impl Answer {
         missing
     }
 
-    /// An error in JSON is a `Status` that says the same code as HTTP does.
+    /// Checks that a JSON error is a `Status` with the same code as the HTTP response.
     pub(crate) fn not_a_status(&self) -> Option<String> {
         let json = self.header("content-type").is_some_and(|kind| kind.contains("json"));
         if self.status < 400 || !json || self.method == "HEAD" {
@@ -156,7 +157,7 @@ impl Answer {
     }
 }
 
-/// A client of one server in the name of one identity.
+/// A client of one server with one identity.
 #[derive(Clone)]
 pub(crate) struct Client {
     address: SocketAddr,
@@ -165,17 +166,15 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Trusts the certificates of `ca`, which is PEM, and nothing else.
+    /// Creates a client that trusts only the CA certificates in `ca` (PEM).
     pub(crate) fn new(address: SocketAddr, ca: &[u8], identity: Identity) -> Self {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_slice_iter(ca) {
-            roots
-                .add(each.expect("the trusted file is PEM"))
-                .expect("the trusted certificate is one");
+            roots.add(each.expect("the CA file is PEM")).expect("the CA certificate is valid");
         }
         let tls = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
-            .expect("the provider knows the usual versions")
+            .expect("the provider supports the default TLS versions")
             .with_root_certificates(roots);
         let tls = match identity.certificate {
             None => tls.with_no_client_auth(),
@@ -187,13 +186,13 @@ impl Client {
                     chain.expect("the certificate of the identity is PEM"),
                     key,
                 )
-                .expect("key and certificate of the identity belong together")
+                .expect("the key matches the certificate")
             }
         };
         Self { address, token: identity.token, tls: Arc::new(tls) }
     }
 
-    /// Sends a request and panics when the answer breaks a promise.
+    /// Sends a request. Panics if the response breaks a rule.
     pub(crate) async fn send(&self, request: Request) -> io::Result<Answer> {
         let line = format!("{} {}", request.method, request.target);
         let answer = self.send_unchecked(request).await?;
@@ -202,7 +201,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// Sends a request and takes any answer.
+    /// Sends a request and returns any response.
     pub(crate) async fn send_unchecked(&self, mut request: Request) -> io::Result<Answer> {
         if let Some(token) = self.token.as_ref().filter(|_| !request.has("authorization")) {
             request = request.header("authorization", &format!("Bearer {token}"));
@@ -217,7 +216,8 @@ impl Client {
         let written =
             write(&mut stream, &request.head(self.address), request.body.as_deref()).await;
         let answer = wire::read_answer(&mut stream, &request.method).await;
-        // A server may refuse early and close while we still write: then its answer counts, not the broken pipe.
+        // A server may reject a request early and close the connection during the write: its
+        // response counts, not the broken pipe.
         if answer.is_ok() { answer } else { written.and(answer) }
     }
 

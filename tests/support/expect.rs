@@ -4,11 +4,12 @@ use serde_json::Value;
 
 use super::client::Answer;
 
-/// Returns the body of an expected response. Panics with the response if it is another.
+/// Assertions that return the body of an expected response. Each panics with the response if it is
+/// another one.
 pub(crate) trait Expect {
-    /// The body of a response with this code.
+    /// Returns the body of a response with this code.
     fn is(&self, code: u16) -> Value;
-    /// The body of a response that is a `Status` with this code, reason and message.
+    /// Returns the body of a `Status` response with this code, reason and message.
     fn fails(&self, code: u16, reason: &str, message: &str) -> Value;
 }
 

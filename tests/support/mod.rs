@@ -1,5 +1,5 @@
-//! Parts that several test binaries share: a client that checks what must hold for every response,
-//! and the server as a process. They do not depend on what a test is about.
+//! Modules shared by several test binaries: a client that checks the rules for every response, and
+//! the server as a process. They do not depend on the subject of a test.
 
 pub(crate) mod client;
 pub(crate) mod expect;

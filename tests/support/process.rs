@@ -1,4 +1,4 @@
-//! The binary as a process of its own: start it, kill it, read its log, start it again.
+//! The server binary as a child process: start, kill, log and restart.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -14,21 +14,21 @@ use tokio::{sync::watch, time};
 
 use super::server::{DEADLINE, ServerFolder, TestServer, print_log_of_failure};
 
-/// The time between two looks at a process that is about to end.
+/// The interval between two checks of a process that is about to exit.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Settings of a server beyond the usual flags.
+/// Settings of a server beyond the default flags.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Launch<'a> {
-    /// More flags.
+    /// Additional flags.
     pub(crate) flags: &'a [&'a str],
-    /// More variables in the environment of the process.
+    /// Additional environment variables.
     pub(crate) variables: &'a [(&'a str, &'a str)],
-    /// More lines of the token file: `token,user,uid,"group1,group2"`.
+    /// Additional lines of the token file: `token,user,uid,"group1,group2"`.
     pub(crate) users: &'a str,
 }
 
-/// A server in a process of its own, for tests of signals, exit codes, logs, memory, or a killed
+/// A server in its own process, for tests of signals, exit codes, logs, memory, or a killed
 /// process. Killed on drop.
 pub(crate) struct ServerProcess {
     site: ServerFolder,
@@ -62,13 +62,13 @@ impl TestServer for ServerProcess {
 
     fn address(&self) -> SocketAddr {
         let known = *self.process.address.borrow();
-        known.expect("a server that was started has an address")
+        known.expect("a started server has an address")
     }
 }
 
 impl ServerProcess {
-    /// Starts the server with these settings on a new folder and waits until it is ready. Panics, with
-    /// the log, if it does not become ready.
+    /// Starts the server with these settings on a new folder and waits until it is ready. Panics
+    /// with the log if it does not become ready.
     pub(crate) async fn launch(launch: Launch<'_>) -> Self {
         let site = ServerFolder::new(launch.flags, launch.users);
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -84,18 +84,18 @@ impl ServerProcess {
         self.process.child.id()
     }
 
-    /// Closes the log for good, as when its reader dies.
+    /// Closes the read end of the log for good, as if the log reader died.
     pub(crate) fn stop_reading_the_log(&self) {
-        // The thread that reads sees it with the next line.
+        // The reader thread checks the flag at the next line.
         self.process.is_read.store(false, Ordering::SeqCst);
     }
 
-    /// Kills the process as a power failure would, and waits for its end.
+    /// Kills the process with SIGKILL and waits for its exit.
     pub(crate) fn kill9(&mut self) {
         self.process.kill();
     }
 
-    /// Sends SIGTERM and waits for the end. Panics if the process does not end in time.
+    /// Sends SIGTERM and waits for the exit. Panics if the process does not exit in time.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.send_sigterm();
         self.wait().await
@@ -103,43 +103,45 @@ impl ServerProcess {
 
     /// Sends SIGTERM without waiting.
     pub(crate) fn send_sigterm(&self) {
-        kill_process(self.process.pid(), Signal::TERM).expect("the server can be signalled");
+        kill_process(self.process.pid(), Signal::TERM).expect("the signal is sent");
     }
 
-    /// Waits for the end of the process. Panics when it does not end in time.
+    /// Waits for the exit of the process. Panics if it does not exit in time.
     pub(crate) async fn wait(&mut self) -> ExitStatus {
-        time::timeout(DEADLINE, self.process.log_ended()).await.expect("the server ends in time");
+        time::timeout(DEADLINE, self.process.log_ended()).await.expect("the server exits in time");
         let begun = Instant::now();
         let mut interval = time::interval(INTERVAL);
         loop {
             interval.tick().await;
             if let Some(status) =
-                self.process.child.try_wait().expect("the end of a child can be awaited")
+                self.process.child.try_wait().expect("the child can be waited for")
             {
                 return status;
             }
-            assert!(begun.elapsed() < DEADLINE, "the server has not ended after {DEADLINE:?}");
+            assert!(begun.elapsed() < DEADLINE, "the server is still running after {DEADLINE:?}");
         }
     }
 
-    /// Starts a new process on the same folder and waits for nothing. The old one must have ended.
+    /// Starts a new process on the same folder without waiting for readiness. The old process must
+    /// have exited.
     pub(crate) fn begin_restart(&mut self) {
         self.process = Process::spawn(&self.site, &self.variables);
     }
 
-    /// Waits until the process is ready. Panics, with the log, if it does not become ready.
+    /// Waits until the process is ready. Panics with the log if it does not become ready.
     pub(crate) async fn wait_until_ready(&self) {
         time::timeout(DEADLINE, self.process.address_known())
             .await
-            .expect("the server says in time where it serves");
+            .expect("the server logs its address in time");
         self.become_ready(|server| server.process.has_ended()).await;
     }
 }
 
-/// One life of the binary.
+/// One run of the binary.
 struct Process {
     child: Child,
-    /// What the log says about the address; closed when the log ends, which it does with the process.
+    /// The address from the log. The channel closes when the log ends, which is when the process
+    /// exits.
     address: watch::Receiver<Option<SocketAddr>>,
     log: Arc<Mutex<Vec<String>>>,
     is_read: Arc<AtomicBool>,
@@ -166,11 +168,7 @@ impl Process {
     }
 
     async fn address_known(&self) {
-        self.address
-            .clone()
-            .wait_for(Option::is_some)
-            .await
-            .expect("the server says where it serves");
+        self.address.clone().wait_for(Option::is_some).await.expect("the server logs its address");
     }
 
     async fn log_ended(&self) {
@@ -187,7 +185,7 @@ impl Process {
     }
 
     fn kill(&mut self) {
-        // Neither can fail but for a child that has ended already.
+        // Both calls fail only for a child that has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -216,7 +214,7 @@ fn read_log(
     }
 }
 
-/// The address in the line of the log that tells it.
+/// Returns the listen address if this log line reports it.
 fn serving_address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
     let address = (line["message"] == "serving").then(|| line["address"].as_str())?;

@@ -1,5 +1,5 @@
-//! A server of a test, in the process of the test or in one of its own: its folder, its flags, and
-//! the clients of its users.
+//! The interface of test servers, which run in the test process or in their own: folder, flags,
+//! log, and clients of their users.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -11,34 +11,35 @@ use tokio::time;
 
 use super::client::{Client, Identity, Request};
 
-/// The longest time that a server may take to listen, to become ready, and to end.
+/// The timeout of start, readiness and shutdown of a server.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
-/// The time between two requests for readiness.
+/// The interval between two requests for readiness.
 const INTERVAL: Duration = Duration::from_millis(20);
 
 const ADMIN_TOKEN: &str = "token-of-admin";
 const ALICE_TOKEN: &str = "token-of-alice";
 
-/// A running server on a free port of 127.0.0.1. Ends on drop; if the test failed, the end of the
-/// log is printed first.
+/// A running server on a free port of 127.0.0.1. Stops on drop. If the test fails, the last lines
+/// of the log are printed first.
 pub(crate) trait TestServer: Sized {
-    /// Starts a server with more flags on a new folder and waits until it is ready. Panics if it
-    /// does not become ready.
+    /// Starts a server with additional flags on a new folder and waits until it is ready. Panics if
+    /// it does not become ready.
     async fn start(flags: &[&str]) -> Self;
 
-    /// Ends the server in order, as SIGTERM does. Panics if it does not end in time, or with an error.
+    /// Stops the server gracefully, as SIGTERM does. Panics if it does not stop in time, or with an
+    /// error.
     async fn stop(&mut self);
 
-    /// Starts the server again on the same folder, after its end or instead of it.
+    /// Starts the server again on the same folder. Ends a running server first.
     async fn restart(&mut self);
 
     /// The lines of the log since the last start.
     fn log(&self) -> Vec<String>;
 
-    /// The folder and the flags.
+    /// The folder and the flags of the server.
     fn site(&self) -> &ServerFolder;
 
-    /// The address of the listener; another port after a restart.
+    /// The address of the listener. The port changes with a restart.
     fn address(&self) -> SocketAddr;
 
     /// The folder that holds `data`, `certs` and `tokens.csv`.
@@ -46,28 +47,28 @@ pub(crate) trait TestServer: Sized {
         self.site().path().to_owned()
     }
 
-    /// The certificate that the server made for itself, in PEM: what a client must trust.
+    /// The certificate that the server issued itself, in PEM. Clients must trust it.
     fn certificate(&self) -> String {
         let path = self.folder().join("certs/apiserver.crt");
         fs::read_to_string(path).expect("the server wrote its certificate")
     }
 
-    /// A client that trusts the server's own certificate.
+    /// Creates a client that trusts the server's own certificate.
     fn client(&self, identity: Identity) -> Client {
         Client::new(self.address(), self.certificate().as_bytes(), identity)
     }
 
-    /// A client in the name of `admin`, a member of `system:masters`.
+    /// Creates a client of the user `admin`, a member of `system:masters`.
     fn admin(&self) -> Client {
         self.client(identity_of_admin())
     }
 
-    /// A client in the name of `alice`, a member of no group.
+    /// Creates a client of the user `alice`, a member of no group.
     fn alice(&self) -> Client {
         self.client(Identity::token(ALICE_TOKEN))
     }
 
-    /// Waits until `/readyz` succeeds. Panics after [`DEADLINE`], or if `has_ended` is true.
+    /// Waits until `/readyz` succeeds. Panics after [`DEADLINE`], or if `has_ended` returns true.
     async fn become_ready(&self, has_ended: impl Fn(&Self) -> bool) {
         let (client, begun) = (self.admin(), Instant::now());
         let mut interval = time::interval(INTERVAL);
@@ -77,7 +78,7 @@ pub(crate) trait TestServer: Sized {
             if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
                 return;
             }
-            assert!(!has_ended(self), "the server ended before it was ready");
+            assert!(!has_ended(self), "the server stopped before it was ready");
             assert!(begun.elapsed() < DEADLINE, "not ready after {DEADLINE:?}: {answer:?}");
         }
     }
@@ -88,14 +89,15 @@ pub(crate) fn identity_of_admin() -> Identity {
     Identity::token(ADMIN_TOKEN)
 }
 
-/// The temporary folder of a server, and the flags of `serve` for it.
+/// The temporary folder of a server, and its `serve` flags.
 pub(crate) struct ServerFolder {
     folder: TempDir,
     pub(crate) arguments: Vec<String>,
 }
 
 impl ServerFolder {
-    /// Prepares a folder. `users` are more lines of the token file: `token,user,uid,"group1,group2"`.
+    /// Prepares a folder. `users` are additional lines of the token file:
+    /// `token,user,uid,"group1,group2"`.
     pub(crate) fn new(flags: &[&str], users: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let known = format!(
@@ -127,7 +129,7 @@ impl ServerFolder {
 
 /// Prints the last lines of a server's log if the test panics.
 pub(crate) fn print_log_of_failure(lines: &[String]) {
-    /// The most lines that are printed.
+    /// The maximum number of printed lines.
     const MOST: usize = 60;
     if std::thread::panicking() {
         let skipped = lines.len().saturating_sub(MOST);

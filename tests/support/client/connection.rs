@@ -1,5 +1,5 @@
-//! Connections that outlast one exchange: several requests on one of them, by HTTP/1.1 or HTTP/2, and requests whose
-//! body comes in parts.
+//! Connections that outlast one exchange: several requests on one connection, with HTTP/1.1 or
+//! HTTP/2, and requests with a body that is sent in parts.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{Answer, Client, DEADLINE, Request, wire, write};
 
-/// A request that the server has not seen all of.
+/// A request that is not yet sent completely.
 pub(crate) struct Begun {
     stream: BufReader<TlsStream<TcpStream>>,
     method: String,
@@ -20,7 +20,7 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    /// Sends the rest of the body and reads the answer.
+    /// Sends the rest of the body and reads the response.
     pub(crate) async fn finish(mut self) -> io::Result<Answer> {
         let rest = std::mem::take(&mut self.rest);
         self.stream.write_all(&rest).await?;
@@ -28,20 +28,20 @@ impl Begun {
         self.answer().await
     }
 
-    /// Reads the answer and never sends the rest of the body.
+    /// Reads the response without sending the rest of the body.
     pub(crate) async fn answer(mut self) -> io::Result<Answer> {
         timeout(DEADLINE, wire::read_answer(&mut self.stream, &self.method)).await?
     }
 }
 
-/// A connection of HTTP/1.1 that is kept from one request to the next.
+/// A persistent HTTP/1.1 connection.
 pub(crate) struct Kept {
     pub(crate) stream: BufReader<TlsStream<TcpStream>>,
     client: Client,
 }
 
 impl Kept {
-    /// Sends a request and takes any answer.
+    /// Sends a request and returns any response.
     pub(crate) async fn send(&mut self, request: Request) -> io::Result<Answer> {
         let request = self.client.signed(request).header("connection", "keep-alive");
         write(&mut self.stream, &request.head(self.client.address), request.body.as_deref())
@@ -51,7 +51,7 @@ impl Kept {
 }
 
 impl Client {
-    /// A TLS connection that offers these protocols.
+    /// Opens a TLS connection that offers these ALPN protocols.
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols = protocols.iter().map(|each| each.as_bytes().to_vec()).collect();
@@ -61,7 +61,7 @@ impl Client {
         TlsConnector::from(std::sync::Arc::new(tls)).connect(name, socket).await
     }
 
-    /// Sends a request but for the last byte of its body.
+    /// Sends a request except the last byte of its body.
     pub(crate) async fn begin(&self, request: Request) -> io::Result<Begun> {
         let mut body = request.body.clone().unwrap_or_default();
         let rest = body.split_off(body.len().saturating_sub(1));
@@ -71,12 +71,12 @@ impl Client {
         Ok(Begun { stream, method: request.method, rest })
     }
 
-    /// Opens a connection of HTTP/1.1 for any number of requests.
+    /// Opens an HTTP/1.1 connection for any number of requests.
     pub(crate) async fn keep(&self) -> io::Result<Kept> {
         Ok(Kept { stream: BufReader::new(self.open(&["http/1.1"]).await?), client: self.clone() })
     }
 
-    /// Sends requests one after the other on one connection of HTTP/1.1.
+    /// Sends requests one after the other on one HTTP/1.1 connection.
     pub(crate) async fn send_in_turn(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
         let mut kept = self.keep().await?;
         let mut answers = Vec::new();
@@ -86,7 +86,7 @@ impl Client {
         Ok(answers)
     }
 
-    /// Sends requests all at once on one connection of HTTP/2.
+    /// Sends requests concurrently on one HTTP/2 connection.
     pub(crate) async fn send_together(&self, requests: Vec<Request>) -> io::Result<Vec<Answer>> {
         let stream = TokioIo::new(self.open(&["h2"]).await?);
         let (sender, connection) =
@@ -112,7 +112,7 @@ impl Client {
         }
         let body = Full::from(request.body.unwrap_or_default());
         let (head, body) = sender
-            .send_request(message.body(body).expect("the request is one"))
+            .send_request(message.body(body).expect("the request is valid"))
             .await?
             .into_parts();
         let text =
@@ -126,7 +126,8 @@ impl Client {
         Ok(Answer { method: request.method, status: head.status.as_u16(), headers, body })
     }
 
-    /// The request with the token of this client, unless it has credentials of its own.
+    /// Builds the request with the token of this client, unless the request has its own
+    /// credentials.
     pub(super) fn signed(&self, request: Request) -> Request {
         match &self.token {
             Some(token) if !request.has("authorization") => {

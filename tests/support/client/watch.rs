@@ -1,4 +1,4 @@
-//! Watches: answers that are read event by event while they come.
+//! Watches: responses that are read event by event.
 
 use std::io;
 
@@ -8,25 +8,25 @@ use tokio_rustls::client::TlsStream;
 
 use super::{Answer, Client, DEADLINE, Request, wire, write};
 
-/// A watch that goes on.
+/// An open watch.
 pub(crate) struct Watch {
-    /// Status and headers.
+    /// Status and headers of the response.
     pub(crate) head: Answer,
     stream: BufReader<TlsStream<TcpStream>>,
     read: Vec<u8>,
 }
 
 impl Watch {
-    /// The next event; none when the watch has come to a proper end.
+    /// Returns the next event, or none after a regular end of the watch.
     pub(crate) async fn next(&mut self) -> Option<Value> {
         let line = timeout(DEADLINE, self.line())
             .await
             .unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"));
-        let line = line.unwrap_or_else(|why| panic!("the watch broke off: {why}"));
+        let line = line.unwrap_or_else(|why| panic!("the watch is cut off: {why}"));
         line.map(|line| serde_json::from_slice(&line).expect("an event is JSON"))
     }
 
-    /// The next event, told as its type and the name of its object.
+    /// Returns the next event as its type and the name of its object.
     pub(crate) async fn told(&mut self) -> Option<String> {
         let event = self.next().await?;
         let metadata = &event["object"]["metadata"];
@@ -34,7 +34,7 @@ impl Watch {
         Some(format!("{} {}", text(&event["type"]), text(&metadata["name"])))
     }
 
-    /// All events up to the end.
+    /// Returns all events up to the end.
     pub(crate) async fn rest(&mut self) -> Vec<Value> {
         let mut events = Vec::new();
         while let Some(event) = self.next().await {
@@ -57,16 +57,16 @@ impl Watch {
 }
 
 impl Client {
-    /// Begins a watch, which must be granted.
+    /// Starts a watch. Panics if the server rejects it.
     pub(crate) async fn watch(&self, request: Request) -> Watch {
         let watch =
-            timeout(DEADLINE, self.begin_watch(request)).await.expect("a watch begins in time");
-        let watch = watch.expect("a watch begins");
+            timeout(DEADLINE, self.begin_watch(request)).await.expect("the watch starts in time");
+        let watch = watch.expect("the watch starts");
         assert_eq!(watch.head.status, 200, "{:?}", watch.head.headers);
         watch
     }
 
-    /// Begins a watch and reads the head of the answer.
+    /// Starts a watch and reads the head of the response.
     pub(crate) async fn begin_watch(&self, request: Request) -> io::Result<Watch> {
         let request = self.signed(request);
         let mut stream = BufReader::new(self.open(&[]).await?);

@@ -1,4 +1,4 @@
-//! WebSocket: a connection on which the server sends messages.
+//! WebSocket connections on which the server sends messages.
 
 use http::{HeaderName, Response};
 use tokio::net::TcpStream;
@@ -8,11 +8,12 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use super::Client;
 
-/// A connection that was granted.
+/// An established WebSocket connection.
 pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
 impl Client {
-    /// Opens a WebSocket; beside it the answer that grants it. Panics when there is none.
+    /// Opens a WebSocket and returns it with the response that accepts it. Panics if the server
+    /// rejects it.
     pub(crate) async fn websocket(
         &self,
         target: &str,
@@ -27,7 +28,8 @@ impl Client {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
             request.headers_mut().insert(name, value.parse().expect("a value"));
         }
-        let (socket, answer) = client_async(request, stream).await.expect("it is granted");
+        let (socket, answer) =
+            client_async(request, stream).await.expect("the server accepts the WebSocket");
         (answer, socket)
     }
 }

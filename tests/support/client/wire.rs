@@ -1,5 +1,6 @@
-//! Reads an HTTP/1.1 answer. Strict where a sloppy server would hide behind a lenient reader: an answer that ends
-//! before its length, its last chunk or its TLS closure is an error.
+//! A reader of HTTP/1.1 responses. It is strict, because a lenient reader would hide errors of the
+//! server: a response that ends before its length, its last chunk or its TLS close alert is an
+//! error.
 
 use std::io;
 
@@ -7,7 +8,7 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt};
 
 use super::Answer;
 
-/// Reads the answer to a request with this method; interim answers (1xx) are passed over.
+/// Reads the response to a request with this method. Skips interim responses (1xx).
 pub(crate) async fn read_answer<R: AsyncBufRead + Unpin>(
     stream: &mut R,
     method: &str,
@@ -58,7 +59,7 @@ async fn read_chunks<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<Vec<
     Ok(body)
 }
 
-/// Reads one chunk and tells its size; the last one has none.
+/// Reads one chunk and returns its size, which is zero for the last chunk.
 pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(
     stream: &mut R,
     body: &mut Vec<u8>,
@@ -67,7 +68,7 @@ pub(super) async fn read_chunk<R: AsyncBufRead + Unpin>(
     let size = line.split(';').next().unwrap_or_default().trim();
     let size = u64::from_str_radix(size, 16).map_err(|_| bad(&format!("chunk size {line:?}")))?;
     read_exactly(stream, size, body).await?;
-    // After the last chunk come trailers, of which no test wants to know, up to an empty line.
+    // The last chunk is followed by trailers, which no test needs, up to an empty line.
     while !read_line(stream).await?.is_empty() {}
     Ok(size)
 }
@@ -81,7 +82,8 @@ async fn read_exactly<R: AsyncBufRead + Unpin>(
     if read == length { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
-/// A line without its end. What comes after the last line is no line, but the end of a connection that ended too early.
+/// Reads a line without its line ending. An unterminated line is an error: the connection ended too
+/// early.
 async fn read_line<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<String> {
     let mut line = Vec::new();
     stream.read_until(b'\n', &mut line).await?;
