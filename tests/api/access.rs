@@ -1,4 +1,5 @@
-//! Authentication: without credentials only probes are served, with invalid ones nothing is.
+//! Authentication: anonymous requests reach only the probes, requests with invalid credentials
+//! fail.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -27,7 +28,7 @@ const CLOSED: [&str; 9] = [
 ];
 
 async fn code(client: &Client, path: &str) -> u16 {
-    client.send(Request::new("GET", path)).await.expect("an answer").status
+    client.send(Request::new("GET", path)).await.expect("a response").status
 }
 
 #[tokio::test]
@@ -38,7 +39,7 @@ async fn exactly_the_probes_answer_without_credentials() {
         assert_eq!(code(&nobody, path).await, 200, "{path}");
     }
     for path in CLOSED {
-        let answer = nobody.send(Request::new("GET", path)).await.expect("an answer");
+        let answer = nobody.send(Request::new("GET", path)).await.expect("a response");
         answer.fails(401, "Unauthorized", "Unauthorized");
         assert_eq!(answer.header("www-authenticate"), None, "{path}");
     }
@@ -60,11 +61,11 @@ async fn what_is_no_bearer_token_counts_as_nothing() {
     for value in ["Basic YWRtaW46YWRtaW4=", "Bearer", "Bearer ", "token-of-admin"] {
         let with =
             |path: &str| nobody.send(Request::new("GET", path).header("authorization", value));
-        assert_eq!(with("/readyz").await.expect("an answer").status, 200, "{value}");
-        assert_eq!(with("/apis").await.expect("an answer").status, 401, "{value}");
+        assert_eq!(with("/readyz").await.expect("a response").status, 200, "{value}");
+        assert_eq!(with("/apis").await.expect("a response").status, 401, "{value}");
     }
     let lower = Request::new("GET", "/apis").header("authorization", "bearer token-of-admin");
-    assert_eq!(nobody.send(lower).await.expect("an answer").status, 200);
+    assert_eq!(nobody.send(lower).await.expect("a response").status, 200);
 }
 
 #[tokio::test]
@@ -73,7 +74,7 @@ async fn headers_of_a_front_proxy_prove_nothing() {
     let forged = request("GET", "images")
         .header("x-remote-user", "admin")
         .header("x-remote-group", "system:masters");
-    let answer = server.client(Identity::default()).send(forged).await.expect("an answer");
+    let answer = server.client(Identity::default()).send(forged).await.expect("a response");
     answer.fails(401, "Unauthorized", "Unauthorized");
 }
 
@@ -83,14 +84,14 @@ struct Authority {
 }
 
 fn authority_params() -> CertificateParams {
-    let mut params = CertificateParams::new([]).expect("no names are names");
+    let mut params = CertificateParams::new([]).expect("an empty list of names is valid");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params
 }
 
-/// The certificate of a user who is called carol, valid until the end of a year.
+/// The certificate of the user carol, valid until the end of a year.
 fn user_params(usage: ExtendedKeyUsagePurpose, year: i32) -> CertificateParams {
-    let mut params = CertificateParams::new([]).expect("no names are names");
+    let mut params = CertificateParams::new([]).expect("an empty list of names is valid");
     params.distinguished_name.push(DnType::CommonName, "carol");
     params.extended_key_usages.push(usage);
     params.not_after = date_time_ymd(year, 12, 31);
@@ -99,30 +100,32 @@ fn user_params(usage: ExtendedKeyUsagePurpose, year: i32) -> CertificateParams {
 
 impl Authority {
     fn new() -> Self {
-        let (params, key) = (authority_params(), KeyPair::generate().expect("a key can be made"));
-        let pem = params.self_signed(&key).expect("a certificate can be made").pem();
+        let (params, key) =
+            (authority_params(), KeyPair::generate().expect("a key can be created"));
+        let pem = params.self_signed(&key).expect("a certificate can be created").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
-    /// An authority that this one vouches for. Its PEM is the certificate that says so.
+    /// An intermediate authority, signed by this one. Its PEM is the signed certificate.
     fn intermediate(&self) -> Self {
         let (mut params, key) =
-            (authority_params(), KeyPair::generate().expect("a key can be made"));
+            (authority_params(), KeyPair::generate().expect("a key can be created"));
         params.distinguished_name.push(DnType::CommonName, "intermediate");
-        let pem = params.signed_by(&key, &self.issuer).expect("a certificate can be made").pem();
+        let pem = params.signed_by(&key, &self.issuer).expect("a certificate can be created").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
     fn identity(&self, params: &CertificateParams) -> Identity {
-        let key = KeyPair::generate().expect("a key can be made");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
+        let key = KeyPair::generate().expect("a key can be created");
+        let certificate =
+            params.signed_by(&key, &self.issuer).expect("a certificate can be created");
         let pair = (certificate.pem().into_bytes(), key.serialize_pem().into_bytes());
         Identity { certificate: Some(pair), ..Identity::default() }
     }
 }
 
 async fn trusting(authority: &Authority) -> (Server, TempDir) {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().join("ca.crt");
     std::fs::write(&path, &authority.pem).expect("the file can be written");
     (Server::start(&[&format!("--client-ca-file={}", path.display())]).await, folder)
@@ -137,7 +140,7 @@ async fn a_certificate_of_the_authority_is_a_user() {
     for path in ["/apis", "/readyz", "/apis/image.openshift.io/v1/images"] {
         assert_eq!(code(&carol, path).await, 200, "{path}");
     }
-    assert_eq!(code(&server.admin(), "/apis").await, 200, "tokens are good as before");
+    assert_eq!(code(&server.admin(), "/apis").await, 200, "tokens stay valid");
     assert_eq!(code(&server.client(Identity::default()), "/apis").await, 401);
 }
 
@@ -148,8 +151,12 @@ async fn an_authority_may_vouch_for_another_one() {
     let intermediate = authority.intermediate();
     let mut identity =
         intermediate.identity(&user_params(ExtendedKeyUsagePurpose::ClientAuth, 2099));
-    assert_eq!(code(&server.client(identity.clone()), "/apis").await, 401, "the link is missing");
-    let (chain, _) = identity.certificate.as_mut().expect("there is a certificate");
+    assert_eq!(
+        code(&server.client(identity.clone()), "/apis").await,
+        401,
+        "the intermediate certificate is missing"
+    );
+    let (chain, _) = identity.certificate.as_mut().expect("the identity has a certificate");
     chain.extend(intermediate.pem.as_bytes());
     assert_eq!(code(&server.client(identity), "/apis").await, 200);
 }
@@ -168,7 +175,11 @@ async fn foreign_unsuitable_or_expired_certificate_is_refused() {
         for path in ["/apis", "/readyz"] {
             assert_eq!(code(&client, path).await, 401, "{path}");
         }
-        assert_eq!(code(&server.client(both), "/apis").await, 200, "a good token counts beside it");
+        assert_eq!(
+            code(&server.client(both), "/apis").await,
+            200,
+            "a valid token beside it is accepted"
+        );
     }
 }
 
@@ -200,7 +211,8 @@ async fn no_token_is_ever_logged() {
 async fn keys_and_data_are_for_their_owner_only() {
     let server = Server::start(&[]).await;
     let mode = |name: &str| {
-        let metadata = std::fs::metadata(server.folder().join(name)).expect("it can be looked at");
+        let metadata =
+            std::fs::metadata(server.folder().join(name)).expect("the metadata can be read");
         metadata.permissions().mode() & 0o777
     };
     assert_eq!((mode("data"), mode("certs/apiserver.key")), (0o700, 0o600));

@@ -46,7 +46,7 @@ async fn a_folder_that_others_can_enter_is_told_of() {
     let (_, text) = check(&server.folder(), &[]).await;
     assert!(!text.contains("other users"), "{text}");
     fs::set_permissions(server.folder().join("data"), Permissions::from_mode(0o711))
-        .expect("it can be opened");
+        .expect("the mode can be changed");
     server.restart().await;
     assert_eq!(
         server.log().iter().filter(|line| line.contains(TOLD)).count(),
@@ -61,13 +61,13 @@ async fn a_folder_that_others_can_enter_is_told_of() {
 
 #[tokio::test]
 async fn nothing_is_made_by_looking() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     fs::write(folder.path().join("tokens.csv"), "secret,admin,1\n")
         .expect("the file can be written");
     let (status, text) = check(folder.path(), &[]).await;
     assert!(status.success(), "{text}");
     assert_eq!(text.matches("the server creates").count(), 2, "{text}");
-    assert_eq!(fs::read_dir(folder.path()).expect("the folder is there").count(), 1);
+    assert_eq!(fs::read_dir(folder.path()).expect("the folder exists").count(), 1);
 }
 
 #[tokio::test]

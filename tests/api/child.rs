@@ -9,18 +9,18 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::timeout;
 
-/// The longest time until the next line, and until the end of the process.
+/// The timeout of the next line, and of the exit of the process.
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A process of the binary; killed on drop.
+/// A process of the binary. Killed on drop.
 pub(crate) struct Running {
     child: Child,
     lines: UnboundedReceiver<String>,
-    /// The lines that have been read.
+    /// The lines read so far.
     pub(crate) lines_read: Vec<String>,
 }
 
-/// The stream that a test reads.
+/// The output stream that a test reads.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
     Printed,
@@ -39,18 +39,18 @@ impl Running {
             .expect("the binary can be started");
         let stdout = child.stdout.take().map(|stdout| Box::new(stdout) as Box<dyn Read + Send>);
         let stderr = child.stderr.take().map(|stderr| Box::new(stderr) as Box<dyn Read + Send>);
-        let output = stdout.or(stderr).expect("one of them is piped");
+        let output = stdout.or(stderr).expect("one output is piped");
         let (sender, lines) = mpsc::unbounded_channel();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                // The receiver is gone if the test has ended.
+                // The receiver is closed if the test has ended.
                 let _ = sender.send(line);
             }
         });
         Self { child, lines, lines_read: Vec::new() }
     }
 
-    /// Waits for a line. Panics if the process ends without it.
+    /// Waits for a line. Panics if the process exits without it.
     pub(crate) async fn wait_for_line(&mut self, is_wanted: impl Fn(&str) -> bool) {
         while !self.lines_read.last().is_some_and(|line| is_wanted(line)) {
             let line = timeout(DEADLINE, self.lines.recv()).await;
@@ -62,20 +62,20 @@ impl Running {
         }
     }
 
-    /// Waits for the end and returns the whole output.
+    /// Waits for the exit and returns the whole output.
     pub(crate) async fn end(mut self) -> (ExitStatus, String) {
         while let Some(line) =
-            timeout(DEADLINE, self.lines.recv()).await.expect("the process ends in time")
+            timeout(DEADLINE, self.lines.recv()).await.expect("the process exits in time")
         {
             self.lines_read.push(line);
         }
-        (self.child.wait().expect("the end of a child can be awaited"), self.lines_read.join("\n"))
+        (self.child.wait().expect("the child can be waited for"), self.lines_read.join("\n"))
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only for a child that has ended already.
+        // Both calls fail only for a child that has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! Discovery: what is served, in the classic documents and in the aggregated one.
+//! Discovery: the legacy documents and the aggregated one.
 
 use serde_json::{Value, json};
 
@@ -125,13 +125,13 @@ async fn discovery_is_for_those_who_say_who_they_are() {
     let api = Api::start().await;
     let nobody = api.server.client(Identity::default());
     for path in PATHS {
-        let answer = nobody.send(Request::new("GET", path)).await.expect("an answer");
+        let answer = nobody.send(Request::new("GET", path)).await.expect("a response");
         answer.fails(401, "Unauthorized", "Unauthorized");
-        let alice = api.server.alice().send(Request::new("GET", path)).await.expect("an answer");
+        let alice = api.server.alice().send(Request::new("GET", path)).await.expect("a response");
         assert_eq!(alice.status, 200, "{path}");
     }
     let aggregated = Request::new("GET", "/apis").header("accept", AGGREGATED);
-    assert_eq!(nobody.send(aggregated).await.expect("an answer").status, 401);
+    assert_eq!(nobody.send(aggregated).await.expect("a response").status, 401);
 }
 
 #[tokio::test]

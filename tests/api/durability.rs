@@ -1,4 +1,4 @@
-//! Acknowledged writes survive any end of the process.
+//! Acknowledged writes survive a crash of the process.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::harness::{Expect, MAPPINGS, ProcessApi, STREAMS, TestServer, eventual
 use crate::support::client::Client;
 
 const WRITERS: usize = 8;
-/// So many pushes are acknowledged before a round ends.
+/// The number of acknowledged pushes per round.
 const PUSHES: usize = 60;
 
 fn version(object: &Value) -> u64 {
@@ -23,7 +23,7 @@ fn version(object: &Value) -> u64 {
         .expect("a version is a number here")
 }
 
-/// Pushes image after image until the server is gone, and notes what it acknowledged.
+/// Pushes images until the server stops, and records the acknowledged ones.
 async fn push_on(
     client: Client,
     next: &AtomicUsize,
@@ -67,7 +67,7 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
     let images = api.get("images").await.is(200);
     assert!(version(&stream) >= highest && version(&images) >= highest);
     let tags = stream["status"]["tags"].as_array().expect("the stream has tags");
-    let images = images["items"].as_array().expect("there are images");
+    let images = images["items"].as_array().expect("the list has items");
     for number in acknowledged {
         let (tag, name) = (format!("t{number}"), digest(&format!("{number:08x}")));
         let event =
@@ -75,7 +75,7 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
         assert_eq!(event, Some(&Value::from(name.as_str())), "the event of {tag}");
         assert!(images.iter().any(|image| image["metadata"]["name"] == name), "the image of {tag}");
     }
-    // Image and event are written together, so there is never one without the other.
+    // Image and event are written in one transaction, so neither exists without the other.
     assert_eq!(tags.len(), images.len());
 }
 

@@ -1,4 +1,4 @@
-//! Every field that the API has for an image: stored, and read back through the image and through its stream.
+//! Every field of an image in the API: stored, then read through the image and through its stream.
 
 use std::collections::BTreeSet;
 
@@ -51,7 +51,7 @@ fn signature(image: &str) -> Value {
     })
 }
 
-/// An image with all fields that an image of layers can have.
+/// An image with all fields that an image with layers can have.
 pub(crate) fn layered(name: &str) -> Value {
     json!({
         "metadata": {"name": name, "labels": {"a": "b"}, "annotations": {
@@ -70,12 +70,12 @@ pub(crate) fn layered(name: &str) -> Value {
     })
 }
 
-/// An image with all fields that an image of images can have.
+/// An image with all fields that a manifest list can have.
 pub(crate) fn listing(name: &str) -> Value {
     let mut image = layered(name);
     let fields = image.as_object_mut().expect("an image is an object");
     fields.remove("dockerImageLayers");
-    // Without a manifest nothing of the metadata is computed.
+    // Without a manifest the server computes no metadata.
     fields.remove("dockerImageManifest");
     fields.insert("dockerImageManifestMediaType".into(), OCI_INDEX.into());
     fields.insert(
@@ -93,7 +93,7 @@ pub(crate) fn old(name: &str) -> Value {
     image
 }
 
-/// The paths of all fields of a type that no value sets, without those of object metadata.
+/// Returns the paths of all fields of a type that no value sets, except those of object metadata.
 fn unset(schema: &Value, values: &[&Value]) -> BTreeSet<String> {
     fn walk(
         root: &Value,
@@ -103,7 +103,7 @@ fn unset(schema: &Value, values: &[&Value]) -> BTreeSet<String> {
         out: &mut BTreeSet<String>,
     ) {
         if let Some(reference) = schema["$ref"].as_str() {
-            let target = root.pointer(&reference[1..]).expect("a reference leads somewhere");
+            let target = root.pointer(&reference[1..]).expect("the target of the reference exists");
             return walk(root, target, values, path, out);
         }
         for choice in schema["anyOf"].as_array().into_iter().flatten() {
@@ -141,7 +141,7 @@ fn the_images_of_this_test_leave_no_field_out() {
     assert_eq!(unset(schema_for!(DockerImage).as_value(), &[&metadata]), BTreeSet::new());
 }
 
-/// What a client sent, as it comes back: only what the server sets is taken away.
+/// Removes the fields that the server sets.
 fn without_server_fields(mut image: Value) -> Value {
     let fields = image.as_object_mut().expect("an image is an object");
     fields.remove("kind");
@@ -187,7 +187,7 @@ async fn a_signature_without_a_known_state_may_not_claim_anything() {
     image["signatures"][0]["conditions"] = json!([]);
     let refused = api.post("images", &image).await.is(422);
     let fields: Vec<_> =
-        refused["details"]["causes"].as_array().expect("the causes are told").iter().collect();
+        refused["details"]["causes"].as_array().expect("the status has causes").iter().collect();
     let wanted = ["imageIdentity", "signedClaims", "issuedBy", "issuedTo"]
         .map(|name| format!("signatures[0].{name}"));
     assert_eq!(

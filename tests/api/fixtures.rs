@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-/// A digest that begins with these hexadecimal digits.
+/// Returns a digest that starts with these hexadecimal digits.
 pub(crate) fn digest(hex: &str) -> String {
     format!("sha256:{hex:0<64}")
 }
@@ -20,7 +20,7 @@ pub(crate) fn image(name: &str) -> Value {
         "dockerImageReference": reference})
 }
 
-/// A manifest list: an image whose parts are images.
+/// A manifest list: an image that refers to other images.
 pub(crate) fn index(name: &str, parts: &[&str]) -> Value {
     let part = |digest: &&str| json!({"digest": digest, "mediaType": OCI_MANIFEST, "manifestSize": 7, "architecture": "amd64", "os": "linux"});
     let mut image = image(name);

@@ -1,4 +1,4 @@
-//! A server of one test, and the requests that most tests send.
+//! The server of a test, and the requests that most tests send.
 
 use std::future::Future;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Request};
 use crate::support::process::ServerProcess;
 
-/// The path of the group version; resources are below it.
+/// The path of the group version. Resources are below it.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
 /// The namespace of most tests.
 pub(crate) const STREAMS: &str = "namespaces/ns/imagestreams";
 pub(crate) const STREAM_IMAGES: &str = "namespaces/ns/imagestreamimages";
 pub(crate) const MAPPINGS: &str = "namespaces/ns/imagestreammappings";
 
-/// The longest time that [`eventually`] waits for a condition.
+/// The timeout of [`eventually`].
 const DEADLINE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(10);
 
-/// A server in this process, for most tests.
+/// A server in the test process, for most tests.
 pub(crate) type Api = ApiOf<Server>;
-/// A server in a process of its own, for tests of signals, exit codes, logs, memory, or a killed
+/// A server in its own process, for tests of signals, exit codes, logs, memory, or a killed
 /// process.
 pub(crate) type ProcessApi = ApiOf<ServerProcess>;
 
-/// A server and a client of it that may do everything.
+/// A server and its client with all permissions.
 pub(crate) struct ApiOf<S> {
     pub(crate) server: S,
     pub(crate) client: Client,
@@ -41,13 +41,13 @@ impl<S: TestServer> ApiOf<S> {
         Self::with(&[]).await
     }
 
-    /// Starts a server with more flags.
+    /// Starts a server with additional flags.
     pub(crate) async fn with(flags: &[&str]) -> Self {
         let server = S::start(flags).await;
         Self { client: server.admin(), server }
     }
 
-    /// Starts a server that has a stream `s`.
+    /// Starts a server with a stream `s`.
     pub(crate) async fn with_stream() -> Self {
         let api = Self::start().await;
         api.post(STREAMS, &crate::fixtures::stream("s")).await.is(201);
@@ -64,10 +64,7 @@ impl<S: TestServer> ApiOf<S> {
 impl<S> ApiOf<S> {
     pub(crate) async fn ask(&self, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
-        self.client
-            .send(request)
-            .await
-            .unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
+        self.client.send(request).await.unwrap_or_else(|why| panic!("no response to {line}: {why}"))
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -96,12 +93,12 @@ impl<S> ApiOf<S> {
     }
 }
 
-/// A request for a path below the version of the API.
+/// Builds a request for a path below the group version.
 pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::new(method, &format!("{V1}/{path}"))
 }
 
-/// Waits until a condition holds.
+/// Waits until a condition holds. Panics after [`DEADLINE`].
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let wait = async {
         let mut interval = time::interval(INTERVAL);
@@ -111,5 +108,5 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
     };
     time::timeout(DEADLINE, wait)
         .await
-        .unwrap_or_else(|_| panic!("{what} not within {DEADLINE:?}"));
+        .unwrap_or_else(|_| panic!("condition not met within {DEADLINE:?}: {what}"));
 }

@@ -65,5 +65,5 @@ async fn metrics_have_the_names_that_dashboards_know() {
     for name in wanted {
         assert!(text.contains(name), "{name} is missing in\n{text}");
     }
-    assert!(!text.contains("token-of-"), "metrics tell no tokens");
+    assert!(!text.contains("token-of-"), "metrics contain no tokens");
 }

@@ -1,4 +1,4 @@
-//! HTTP/2 as Go's server speaks it: a fault of one stream is answered on that stream, and no other stream hears of it.
+//! HTTP/2 errors as in Go's server: an error of one stream ends that stream and affects no other.
 
 pub(crate) mod raw;
 
@@ -15,7 +15,7 @@ use crate::harness::{Api, Expect, STREAMS};
 const PROTOCOL_ERROR: u32 = 1;
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A watch on a connection that others use in other ways.
+/// A watch on the connection under test. It must survive errors of other streams.
 struct Watch {
     stream: u32,
 }
@@ -28,10 +28,11 @@ impl Watch {
         Self { stream }
     }
 
-    /// Panics unless the watch tells of a new stream.
+    /// Panics unless the watch receives the event of a new stream.
     async fn goes_on(&self, api: &Api, raw: &mut Raw, name: &str) {
         api.post(STREAMS, &stream(name)).await.is(201);
-        let event = timeout(DEADLINE, raw.part(self.stream)).await.expect("the watch tells of it");
+        let event =
+            timeout(DEADLINE, raw.part(self.stream)).await.expect("the watch has a next event");
         let event: Value = serde_json::from_slice(&event).expect("an event is JSON");
         assert_eq!(
             (&event["type"], &event["object"]["metadata"]["name"]),
@@ -42,7 +43,7 @@ impl Watch {
     }
 }
 
-/// The fields of a request, some of them replaced or added.
+/// The fields of a request, with some of them replaced or added.
 fn with(changes: &[(&str, &[u8])]) -> Vec<(String, Vec<u8>)> {
     let mut all = fields("GET", STREAMS);
     for &(name, value) in changes {
@@ -82,7 +83,7 @@ async fn malformed_requests_are_answered_on_their_stream() {
     cases.push((with(&[(":path", b"/apis/`")]), 400));
     for (number, (fields, status)) in cases.into_iter().enumerate() {
         let stream = raw.request(&fields, Body::None).await;
-        let response = timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
+        let response = timeout(DEADLINE, raw.response(stream)).await.expect("the server responds");
         assert_eq!(
             response,
             Response { status, body: vec![], ended_with_headers: true },
@@ -103,12 +104,12 @@ async fn header_names_that_are_too_long_end_their_stream_only() {
             let fields = with(&[(&name, &value), ("x-after", &value)]);
             let stream = raw.request(&fields, Body::None).await;
             let response =
-                timeout(DEADLINE, raw.response(stream)).await.expect("there is a response");
+                timeout(DEADLINE, raw.response(stream)).await.expect("the server responds");
             assert_eq!(response.status, status, "{length}");
             watch.goes_on(&api, &mut raw, &format!("after-{length}-{after}")).await;
         }
     }
-    // 65,536 times `a` in Huffman code, which has five bits: 40,960 bytes.
+    // 65,536 times `a` in Huffman code at five bits each: 40,960 bytes.
     let mut block = literals(&with(&[]));
     block.extend([0, 0xff, 0x81, 0xbf, 0x02]);
     block.extend([0x18, 0xc6, 0x31, 0x8c, 0x63].repeat(65_536 / 8));
@@ -117,14 +118,14 @@ async fn header_names_that_are_too_long_end_their_stream_only() {
     raw.block(coded, &block, Body::None).await;
     assert_eq!(raw.response(coded).await.status, 431);
     watch.goes_on(&api, &mut raw, "after-code").await;
-    // In trailers, which are ignored.
+    // A large trailer field. Trailers are ignored.
     let post = with(&[(":method", b"POST"), ("content-type", b"application/json")]);
     let stream = raw.request(&post, Body::Follows).await;
     raw.data(stream, b"{}", Body::Follows).await;
     raw.block(stream, &literals(&[("n".repeat(70_000), b"value".to_vec())]), Body::None).await;
     assert_eq!(raw.response(stream).await.status, 422);
     watch.goes_on(&api, &mut raw, "after-trailers").await;
-    // With a body.
+    // A large header field of a request with a body.
     let name = "n".repeat(70_000);
     let post = with(&[(":method", b"POST"), (&name, b""), ("content-length", b"2")]);
     let stream = raw.request(&post, Body::Follows).await;
@@ -177,14 +178,14 @@ async fn urls_of_sixty_kilobytes_work_and_longer_ones_are_414() {
         let stream = raw.request(&with(&[(":path", path.as_bytes())]), Body::None).await;
         let response = raw.response(stream).await;
         assert_eq!(response.status, status, "{length}");
-        let body: Value = serde_json::from_slice(&response.body).expect("there is a body");
+        let body: Value = serde_json::from_slice(&response.body).expect("the response has a body");
         assert_eq!(body["code"], if status == 200 { Value::Null } else { status.into() });
         let request = crate::support::client::Request::new("GET", &path);
         assert_eq!(api.ask(request).await.status, status, "{length} on HTTP/1.1");
     }
     let path = format!("{at}{}", "x".repeat(65_536 - at.len()));
     let request = crate::support::client::Request::new("GET", &path);
-    let answer = api.client.send_unchecked(request).await.expect("an answer");
+    let answer = api.client.send_unchecked(request).await.expect("a response");
     assert_eq!((answer.status, answer.body), (414, vec![]));
 }
 

@@ -1,5 +1,5 @@
-//! Names of images that could forge lines where they are printed: refused for new images, kept for
-//! older ones.
+//! Image names that could forge lines in printed output: rejected for new images, accepted for
+//! stored ones.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::fixtures::{image, mapping, names};
 use crate::harness::{Api, Expect, MAPPINGS, TestServer};
 
 const NAME: &str = "older\nERROR forged";
-/// The name as a segment of a path.
+/// The name as a path segment.
 const SEGMENT: &str = "older%0AERROR%20forged";
 
 #[tokio::test]
@@ -34,7 +34,7 @@ async fn a_new_image_has_no_control_characters_in_its_name() {
 
 #[tokio::test]
 async fn an_import_refuses_control_characters_in_names_of_images() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let line = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": NAME},
         "dockerImageReference": "registry.example.com/ns/s"});
     let file = folder.path().join("objects.jsonl");
@@ -63,12 +63,13 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     api.post("images", &image("older")).await.is(201);
     api.server.stop().await;
     let store = Embedded::open(Options::new(api.server.folder().join("data")))
-        .expect("the server has left it");
+        .expect("the server has closed the store");
     let key = |name: &str| Key::new(format!("/image.openshift.io/images/{name}"));
-    let Lookup::Found(entry) = store.get(&key("older"), None).await.expect("it can be read") else {
+    let Lookup::Found(entry) = store.get(&key("older"), None).await.expect("the store can be read")
+    else {
         panic!("the image is stored")
     };
-    let value = String::from_utf8(entry.value.to_vec()).expect("it is JSON");
+    let value = String::from_utf8(entry.value.to_vec()).expect("the value is UTF-8");
     let renamed = value.replace("\"name\":\"older\"", &format!("\"name\":{}", json!(NAME)));
     assert_ne!(renamed, value);
     let changes = vec![Change::Put(key(NAME), renamed.into())];
@@ -78,7 +79,7 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let command =
         command.args(["store", "check", "--data-dir"]).arg(api.server.folder().join("data"));
     let told = String::from_utf8(command.output().expect("the binary can be run").stdout)
-        .expect("it is text");
+        .expect("the output is UTF-8");
     assert!(told.contains("views/older\\nERROR forged is missing"), "{told}");
     api.restart().await;
 

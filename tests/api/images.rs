@@ -1,4 +1,5 @@
-//! `images`: made, read, listed and deleted; also what every stored kind has: pages, tables, dry runs, preconditions.
+//! `images`: create, read, list and delete, and the behaviour of every stored kind: pages, tables,
+//! dry runs, preconditions.
 
 use std::collections::BTreeSet;
 
@@ -122,7 +123,7 @@ async fn pages_show_one_moment_whatever_happens_meanwhile() {
 async fn a_token_is_refused_where_it_means_nothing() {
     let api = with_images(&["a", "b"]).await;
     let first = api.get("images?limit=1").await.is(200);
-    let token = first["metadata"]["continue"].as_str().expect("there is more");
+    let token = first["metadata"]["continue"].as_str().expect("the list has a next page");
     let both = api.get(&format!("images?continue={token}&resourceVersion=7")).await;
     both.fails(400, "BadRequest", "specifying resource version is not allowed when using continue");
     let rubbish = api.get("images?continue=rubbish!").await.is(400);

@@ -1,4 +1,4 @@
-//! `imagesignatures`: who vouches for an image.
+//! `imagesignatures`: signatures of an image.
 
 use serde_json::{Value, json};
 

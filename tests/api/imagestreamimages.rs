@@ -1,4 +1,4 @@
-//! `imagestreamimages`: the main job. Which image a name stands for, and what its answer holds.
+//! `imagestreamimages`: resolves an image name in a stream and returns the image.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,19 @@ use crate::support::client::Answer;
 const SINGULAR: &str = "imagestreamimage.image.openshift.io";
 const PLURAL: &str = "imagestreamimages.image.openshift.io";
 
-/// Makes an image whose name is no digest of its manifest, which no push may bring, and puts it into a tag.
+/// Creates an image whose name is not the digest of its manifest, which a push cannot create, and
+/// tags it.
 async fn plant(api: &Api, tag: &str, planted: &Value) {
     api.post("images", planted).await.is(201);
     api.push(tag, &image(planted["metadata"]["name"].as_str().unwrap())).await;
 }
 
-/// What the stream `s` shows for an id.
+/// Reads an image ID through the stream `s`.
 async fn shown(api: &Api, id: &str) -> Answer {
     api.get(&format!("{STREAM_IMAGES}/s@{id}")).await
 }
 
-/// The name of the image that the stream `s` shows for an id.
+/// Returns the name of the image that an ID resolves to in the stream `s`.
 async fn found(api: &Api, id: &str) -> Value {
     shown(api, id).await.is(200)["image"]["metadata"]["name"].clone()
 }
@@ -33,11 +34,7 @@ async fn an_image_is_found_by_its_digest_and_by_every_beginning_of_it() {
     for id in [&name, "sha256:1a", "sha256", "s", "1a", "1", &name[7..]] {
         let answer = shown(&api, id).await.is(200);
         assert_eq!(answer["image"]["metadata"]["name"], name);
-        assert_eq!(
-            answer["metadata"]["name"],
-            format!("s@{id}"),
-            "the name is the one that was asked for"
-        );
+        assert_eq!(answer["metadata"]["name"], format!("s@{id}"), "the name is the requested one");
     }
     for id in ["SHA256:1a", "1A", "a", &format!("{name}0")] {
         shown(&api, id).await.fails(404, "NotFound", &format!("{SINGULAR} \"s@{id}\" not found"));
@@ -241,7 +238,7 @@ async fn the_same_answer_comes_as_yaml_indented_and_as_a_table() {
     let yaml = api.get_as(&path, "application/yaml").await;
     assert_eq!(yaml.header("content-type"), Some("application/yaml"));
     let text = std::str::from_utf8(&yaml.body).expect("YAML is text");
-    assert_eq!(serde_saphyr::from_str::<Value>(text).expect("the answer is YAML"), json);
+    assert_eq!(serde_saphyr::from_str::<Value>(text).expect("the response is YAML"), json);
 
     let pretty = api.get(&format!("{path}?pretty=true")).await;
     assert_eq!(pretty.is(200), json);

@@ -1,4 +1,4 @@
-//! `imagestreammappings`: what a registry sends after a push.
+//! `imagestreammappings`: the request that a registry sends after a push.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

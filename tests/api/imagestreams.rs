@@ -1,4 +1,5 @@
-//! `imagestreams`: made, read, listed and deleted, with repositories that follow the server's flags.
+//! `imagestreams`: create, read, list and delete, with repositories that follow the flags of the
+//! server.
 
 use serde_json::json;
 

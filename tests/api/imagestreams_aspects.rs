@@ -1,4 +1,5 @@
-//! `imagestreams/layers` and `imagestreams/secrets`: what a stream is made of, and what its images are pulled with.
+//! `imagestreams/layers` and `imagestreams/secrets`: the blobs of a stream, and the pull secrets
+//! for its images.
 
 use serde_json::json;
 

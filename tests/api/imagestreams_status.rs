@@ -1,4 +1,4 @@
-//! `imagestreams/status`: histories are written, everything else of a stream is kept.
+//! `imagestreams/status`: a write changes tag histories and nothing else of a stream.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::harness::{Api, Expect, STREAMS};
 
 const STATUS: &str = "namespaces/ns/imagestreams/s/status";
 
-/// A server whose stream `s` wants the tag `wanted`, and the stream.
+/// Starts a server whose stream `s` has the spec tag `wanted`. Returns the server and the stream.
 async fn with_wanted_tag() -> (Api, Value) {
     let api = Api::start().await;
     let mut sent = stream("s");

@@ -1,4 +1,4 @@
-//! `imagestreamtags` and `imagetags`: two views on one tag of a stream, through which it is written.
+//! `imagestreamtags` and `imagetags`: two views of a tag of a stream, which also write it.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A server in the process of the test, with a runtime and a log of its own.
+//! A server in the test process, with its own runtime and log.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use tracing::dispatcher::{self, DefaultGuard};
 
 use crate::support::server::{DEADLINE, ServerFolder, TestServer, print_log_of_failure};
 
-/// A server in this process. Its work ends on drop, wherever it is.
+/// A server in the test process. Stops on drop.
 pub(crate) struct Server {
     site: ServerFolder,
     life: Life,
@@ -54,13 +54,13 @@ impl TestServer for Server {
     }
 }
 
-/// One life of a server, from its start to its end.
+/// One run of a server, from start to stop.
 struct Life {
     address: SocketAddr,
     shutdown: Shutdown,
     end: JoinHandle<anyhow::Result<()>>,
     log: Log,
-    /// None once the server has ended.
+    /// None after the server has stopped.
     runtime: Option<Runtime>,
 }
 
@@ -73,18 +73,18 @@ impl Life {
         let started = timeout(DEADLINE, start).await.expect("the server starts in time");
         let running =
             started.expect("the start does not panic").expect("the server can be started");
-        let running = running.expect("nothing ends the server before it serves");
+        let running = running.expect("the server runs until it is stopped");
         let address = running.address;
         let end = runtime.spawn(running.until_end());
         Self { address, shutdown, end, log, runtime: Some(runtime) }
     }
 
-    /// Ends the server in order, unless it has ended.
+    /// Stops the server gracefully if it still runs.
     async fn end(&mut self) {
         let Some(runtime) = self.runtime.take() else { return };
         self.shutdown.begin();
-        let ended = timeout(DEADLINE, &mut self.end).await.expect("the server ends in time");
-        ended.expect("the server does not panic").expect("the server ends in order");
+        let ended = timeout(DEADLINE, &mut self.end).await.expect("the server stops in time");
+        ended.expect("the server does not panic").expect("the server stops without an error");
         // Waits for blocking work, as the process does, so that the store is closed.
         let close = spawn_blocking(move || runtime.shutdown_timeout(DEADLINE));
         close.await.expect("the runtime can be shut down");
@@ -100,15 +100,15 @@ impl Drop for Life {
     }
 }
 
-/// The options of these flags of `serve`.
+/// Parses these `serve` flags.
 fn options(flags: &[String]) -> Options {
     let command = Options::augment_args(clap::Command::new("serve").no_binary_name(true));
     let matches = command.try_get_matches_from(flags).unwrap_or_else(|error| panic!("{error}"));
     Options::from_arg_matches(&matches).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// A runtime whose threads write to this log. The server gets threads of its own, because it
-/// declares work as blocking, which the single thread of a test's runtime does not allow.
+/// Creates a runtime whose threads write to this log. The server needs its own threads, because it
+/// uses `block_in_place`, which the single-threaded runtime of a test does not allow.
 fn runtime(log: &Log) -> Runtime {
     thread_local! {
         static GUARD: RefCell<Option<DefaultGuard>> = const { RefCell::new(None) };
@@ -127,7 +127,7 @@ fn runtime(log: &Log) -> Runtime {
         .expect("a runtime can be built")
 }
 
-/// The lines that the threads of one server log, in JSON as a [`ServerProcess`] logs them.
+/// The log of one server: the lines of its threads, in JSON as a [`ServerProcess`] logs them.
 ///
 /// [`ServerProcess`]: crate::support::process::ServerProcess
 #[derive(Clone, Default)]

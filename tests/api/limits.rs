@@ -1,4 +1,5 @@
-//! Limits of what objects have: they hold on every way to write one, and leave older objects as they are.
+//! Limits on the size of objects: they hold for every way to write an object, but stored
+//! objects above a limit stay valid.
 
 use imagestream_apiserver::store::embedded::{Embedded, Options};
 use imagestream_apiserver::store::{Change, Key, Store, Txn};
@@ -22,7 +23,7 @@ async fn patch(api: &Api, path: &str, kind: &str, body: &Value) -> Answer {
 
 #[track_caller]
 fn is_refused(answer: &Answer, way: &str, text: &str) {
-    let status = answer.json().expect("it is a status");
+    let status = answer.json().expect("the error is a status");
     let message = status["message"].as_str().unwrap_or_default();
     assert!(answer.status == 422 && message.contains(text), "{way}: {} {message}", answer.status);
 }
@@ -133,7 +134,7 @@ fn layers(count: usize) -> Value {
     (0..count).map(|at| json!({"name": format!("l{at}"), "size": 1, "mediaType": "l"})).collect()
 }
 
-/// An image with a manifest that names `named` layers, and as many layers as a client gives besides.
+/// An image with a manifest of `named` layers, and `given` layers set by the client.
 fn layered(name: &str, named: usize, given: usize) -> Value {
     let named: Value = (0..named)
         .map(|at| json!({"digest": format!("l{at}"), "size": 1, "mediaType": "l"}))
@@ -177,7 +178,7 @@ async fn an_object_from_before_a_limit_can_change_but_not_grow() {
         Key::new("/image.openshift.io/imagestreams/ns/s"),
         old.to_string().into_bytes().into(),
     );
-    let store = Embedded::open(Options::new(&folder)).expect("the server has left it");
+    let store = Embedded::open(Options::new(&folder)).expect("the server has closed the store");
     store
         .commit(Txn { guards: vec![], changes: vec![change] })
         .await

@@ -1,4 +1,5 @@
-//! Lists of any stored kind: which objects, and of which moment. Pages are told about with images.
+//! Lists of any stored kind: selection of objects and of the resourceVersion. Tests of pages use
+//! images.
 
 mod pages;
 mod streamed;
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use crate::fixtures::{image, names};
 use crate::harness::{Api, Expect, STREAMS, request};
 
-/// A server with the images a, b and c; a and b have the label `app`.
+/// Starts a server with the images a, b and c. The images a and b have the label `app`.
 async fn with_labels() -> Api {
     let api = Api::start().await;
     for (name, labels) in

@@ -1,5 +1,5 @@
-//! The API as clients see it, over TLS. One module for each resource, each part of Kubernetes REST,
-//! and each promise of the process.
+//! The API over TLS, as clients see it. One module per resource, per part of the Kubernetes REST
+//! API, and per guarantee of the server process.
 //!
 //! Most tests start a server inside the test process ([`harness::Api`]). Tests of signals, exit
 //! codes, memory or a killed server start the binary ([`harness::ProcessApi`]).

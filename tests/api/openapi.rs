@@ -1,4 +1,4 @@
-//! The OpenAPI documents: current, complete, and true of what is answered.
+//! The OpenAPI documents: they are current and complete, and describe the responses.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -18,14 +18,14 @@ fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// A document, and where its schemas are.
+/// A document and the path of its schemas.
 struct Document {
     content: Value,
     schemas: &'static str,
 }
 
 impl Document {
-    /// Version 2 and version 3, as they are committed.
+    /// Returns the committed documents, version 2 and version 3.
     fn both() -> [Self; 2] {
         [("openapi/v2.json", "/definitions"), ("openapi/v3.json", "/components/schemas")].map(
             |(path, schemas)| {
@@ -46,7 +46,7 @@ impl Document {
             .iter()
     }
 
-    /// The schema of a kind.
+    /// Returns the schema of a kind.
     fn kind(&self, api_version: &str, kind: &str) -> Option<&Value> {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let wanted = json!({"group": group, "version": version, "kind": kind});
@@ -55,7 +55,7 @@ impl Document {
         self.schemas().map(|(_, schema)| schema).find(|schema| is_it(schema))
     }
 
-    /// The schema that a reference leads to, be it alone or wrapped.
+    /// Resolves a reference, plain or wrapped in `allOf`.
     fn target<'a>(&'a self, schema: &'a Value) -> &'a Value {
         match schema["$ref"].as_str().or_else(|| schema["allOf"][0]["$ref"].as_str()) {
             Some(reference) => self
@@ -66,7 +66,7 @@ impl Document {
         }
     }
 
-    /// What of an object is not as its schema says.
+    /// Returns the differences between an object and its schema.
     fn faults_of(&self, object: &Value) -> Vec<String> {
         let text = |name: &str| object[name].as_str().unwrap_or_default();
         let mut faults = Vec::new();
@@ -85,7 +85,8 @@ impl Document {
         let schema = self.target(schema);
         let mut fault = |what: &str| faults.push(format!("{path}: {what}"));
         match (schema["type"].as_str().unwrap_or_default(), value) {
-            // To Kubernetes it is as if it were not there. Recorded values that differ every time are only described.
+            // Kubernetes treats null as absent. Values that change with every run are recorded as
+            // placeholders in angle brackets.
             (_, Value::Null) => {}
             ("string", Value::String(_)) | ("boolean", Value::Bool(_)) => {}
             ("integer", Value::Number(number)) if number.is_i64() => {}
@@ -116,7 +117,7 @@ impl Document {
     }
 }
 
-/// The bodies of recorded answers that are whole and objects of kinds that have a schema.
+/// Returns the complete bodies of recorded responses.
 fn recorded() -> Vec<Value> {
     fn walk(folder: &Path, out: &mut Vec<Value>) {
         for entry in fs::read_dir(folder).expect("the recorded conversations can be read") {
@@ -146,22 +147,22 @@ fn recorded() -> Vec<Value> {
 
 #[tokio::test]
 async fn the_documents_are_made_of_the_resources_of_now() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().to_str().expect("the path is text");
     let (status, _) = Running::start(["openapi", path], Output::Logged).end().await;
     assert!(status.success());
     for name in ["v2.json", "v2.pb", "v3.json", "v3-group.json"] {
-        let made = fs::read(folder.path().join(name)).expect("the document was written");
+        let made = fs::read(folder.path().join(name)).expect("the document exists");
         let kept = fs::read(at("openapi").join(name)).expect("the document can be read");
         assert!(
             made == kept,
-            "openapi/{name} is not current: `cargo run -- openapi openapi` makes it so"
+            "openapi/{name} is stale: update it with `cargo run -- openapi openapi`"
         );
     }
     assert_eq!(
         fs::read_dir(folder.path()).expect("the folder can be read").count(),
         4,
-        "nothing else is left behind"
+        "the folder has no other files"
     );
 }
 
@@ -201,7 +202,7 @@ async fn every_kind_of_discovery_has_a_schema_and_so_has_its_list() {
     let resources = api.ask(Request::new("GET", V1)).await.is(200);
     for document in Document::both() {
         assert_eq!(document.faults_of(&resources), Vec::<String>::new());
-        for resource in resources["resources"].as_array().expect("there are resources") {
+        for resource in resources["resources"].as_array().expect("the document has resources") {
             let kind = resource["kind"].as_str().expect("a resource has a kind");
             let is_listed =
                 resource["verbs"].as_array().is_some_and(|verbs| verbs.contains(&"list".into()));
@@ -239,7 +240,7 @@ fn recorded_answers_of_every_kind_are_as_the_schemas_say() {
     let [whole, of_version] = Document::both();
     let faults: BTreeSet<String> = bodies.iter().flat_map(|body| whole.faults_of(body)).collect();
     assert_eq!(faults, BTreeSet::new());
-    // The document of a version does not tell of the group.
+    // The document of a group version does not describe the group.
     let of_version_bodies = bodies.iter().filter(|body| body["kind"] != "APIGroup");
     let faults: BTreeSet<String> =
         of_version_bodies.flat_map(|body| of_version.faults_of(body)).collect();

@@ -1,4 +1,4 @@
-//! Flags that cannot be used: the server does not start, and a sentence names the flag.
+//! Invalid flags: the server does not start, and the error names the flag.
 
 use std::fs;
 use std::net::TcpListener;
@@ -12,12 +12,12 @@ use crate::harness::TestServer;
 use crate::in_process::Server;
 use crate::support::process::ServerProcess;
 
-/// A folder with a good token file, and files that are good for nothing.
+/// A folder with a valid token file and several invalid files.
 struct Files(TempDir);
 
 impl Files {
     fn new() -> Self {
-        let files = Self(tempfile::tempdir().expect("a folder can be made"));
+        let files = Self(tempfile::tempdir().expect("a folder can be created"));
         files.write("tokens.csv", "secret-token,admin,1\n");
         files
     }
@@ -30,12 +30,12 @@ impl Files {
         fs::write(self.path(name), content).expect("the file can be written");
     }
 
-    /// `flag=path`
+    /// Formats `flag=path` for a file in the folder.
     fn flag(&self, flag: &str, name: &str) -> String {
         format!("{flag}={}", self.path(name).display())
     }
 
-    /// Flags that the server starts with, in the folder.
+    /// Returns valid flags, whose files are in the folder.
     fn good(&self) -> Vec<String> {
         vec![
             "--authorization-mode=AlwaysAllow".into(),
@@ -47,7 +47,7 @@ impl Files {
         ]
     }
 
-    /// The good flags with some in the place of those of the same name.
+    /// Returns the valid flags, with those of the same name replaced by `flags`.
     fn good_but(&self, flags: &[String]) -> Vec<String> {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         let mut all = self.good();
@@ -57,17 +57,17 @@ impl Files {
     }
 }
 
-/// Runs the binary to its end.
+/// Runs the binary until it exits. Returns exit status and log.
 async fn run(command: &str, flags: &[String]) -> (ExitStatus, String) {
     let arguments = std::iter::once(command).chain(flags.iter().map(String::as_str));
     Running::start(arguments, Output::Logged).end().await
 }
 
-/// Runs `serve` with flags that it must refuse with a sentence that names `flag`.
+/// Runs `serve` with flags that it must reject with an error that names `flag`.
 async fn refuses(flags: &[String], flag: &str) {
     let (status, text) = run("serve", flags).await;
     assert!(status.code().is_some_and(|code| code != 0), "{flags:?} ends with {status}");
-    assert!(text.contains(flag), "{flags:?} are refused without {flag}:\n{text}");
+    assert!(text.contains(flag), "{flags:?} are rejected without naming {flag}:\n{text}");
     assert!(!text.contains("secret-token") && !text.contains("panicked"), "{text}");
 }
 
@@ -134,7 +134,7 @@ async fn a_certificate_and_its_key_belong_together() {
     let files = Files::new();
     let pair = || {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
-            .expect("a certificate can be made");
+            .expect("a certificate can be created");
         (made.cert.pem(), made.signing_key.serialize_pem())
     };
     let ((certificate, key), (_, other)) = (pair(), pair());
@@ -159,8 +159,8 @@ async fn a_certificate_and_its_key_belong_together() {
 #[tokio::test]
 async fn a_port_must_be_free() {
     let files = Files::new();
-    let taken = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    let port = taken.local_addr().expect("it has an address").port();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = taken.local_addr().expect("the listener has an address").port();
     refuses(&files.good_but(&[format!("--secure-port={port}")]), "--secure-port").await;
     refuses(&files.good_but(&["--secure-port=70000".into()]), "--secure-port").await;
     refuses(&files.good_but(&["--bind-address=somewhere".into()]), "--bind-address").await;

@@ -1,4 +1,4 @@
-//! Overload: refused requests, requests that are always served, and the cost of both.
+//! Overload: rejected requests, requests that are always served, and the cost of both.
 
 mod bombs;
 mod connections;
@@ -24,12 +24,12 @@ async fn in_flight<S: TestServer>(api: &ApiOf<S>) -> usize {
     line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or_default()
 }
 
-/// The resident memory of the server in bytes.
+/// Returns the resident memory of the server in bytes.
 pub(crate) fn resident(api: &ProcessApi) -> usize {
     memory(api, "VmRSS:")
 }
 
-/// A line of `/proc/PID/status` in bytes.
+/// Returns a line of `/proc/PID/status` in bytes.
 fn memory(api: &ProcessApi, line: &str) -> usize {
     let status =
         fs::read_to_string(format!("/proc/{}/status", api.server.id())).expect("the server runs");
@@ -37,24 +37,25 @@ fn memory(api: &ProcessApi, line: &str) -> usize {
         .lines()
         .find_map(|each| each.strip_prefix(line))
         .expect("the system reports the memory");
-    let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
+    let kilobytes: usize =
+        line.trim().trim_end_matches(" kB").parse().expect("the memory is a number");
     kilobytes << 10
 }
 
-/// The peak of the resident memory in bytes.
+/// Returns the peak of the resident memory in bytes.
 fn peak(api: &ProcessApi) -> usize {
     memory(api, "VmHWM:")
 }
 
-/// A server whose only place for mutating requests is taken.
+/// Starts a server whose only slot for mutating requests is taken.
 async fn full() -> (Api, Begun) {
     let api = Api::with(&["--max-mutating-requests-inflight=1"]).await;
     let begun = api
         .client
         .begin(request("POST", "images").json(&image("slow")))
         .await
-        .expect("it can be begun");
-    eventually("the request is not in flight", || async { in_flight(&api).await == 1 }).await;
+        .expect("the request can be started");
+    eventually("the request is in flight", || async { in_flight(&api).await == 1 }).await;
     (api, begun)
 }
 
@@ -66,8 +67,8 @@ async fn a_request_too_many_is_turned_away_at_once() {
     refused.fails(429, "TooManyRequests", "Too many requests, please try again later.");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    begun.finish().await.expect("an answer").is(201);
-    eventually("the place is not free", || async { in_flight(&api).await == 0 }).await;
+    begun.finish().await.expect("a response").is(201);
+    eventually("the slot is free", || async { in_flight(&api).await == 0 }).await;
     api.post("images", &image("other")).await.is(201);
 }
 
@@ -79,13 +80,13 @@ async fn reading_has_a_limit_of_its_own() {
             .client
             .send_together(vec![request("GET", "images"); 100])
             .await
-            .expect("they are answered");
+            .expect("every request gets a response");
         assert!(answers.iter().all(
             |answer| [200, 429].contains(&answer.status) && answer.broken_promises().is_empty()
         ));
         answers.iter().any(|answer| answer.status == 429)
     };
-    eventually("nobody is turned away", round).await;
+    eventually("a request is rejected", round).await;
     api.get("images").await.is(200);
 }
 
@@ -104,14 +105,14 @@ async fn what_must_always_answer_answers() {
     for path in always {
         assert_eq!(api.ask(Request::new("GET", path)).await.status, 200, "{path}");
     }
-    assert_eq!(api.get("images").await.status, 200, "reading has places of its own");
-    begun.finish().await.expect("an answer").is(201);
+    assert_eq!(api.get("images").await.status, 200, "reads have their own slots");
+    begun.finish().await.expect("a response").is(201);
 }
 
 #[tokio::test]
 async fn a_client_that_goes_away_frees_its_place() {
     let (api, begun) = full().await;
     drop(begun);
-    eventually("the place is not free", || async { in_flight(&api).await == 0 }).await;
+    eventually("the slot is free", || async { in_flight(&api).await == 0 }).await;
     api.post("images", &image("other")).await.is(201);
 }

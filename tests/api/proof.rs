@@ -1,4 +1,5 @@
-//! Tenants against each other: images cannot be forged, and are shown to those only who know them or may see them.
+//! Isolation of tenants: images cannot be forged, and are visible only to tenants that prove their
+//! content or may read them.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use crate::tenants::{ADMIN, MALLORY, MIKE, Tenants, VICTOR};
 const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = r#"{"architecture":"amd64","config":{"Env":["SECRET=victor"]}}"#;
 
-/// The SHA-256 digest of a text.
+/// Returns the SHA-256 digest of a text.
 fn digest_of(text: &str) -> String {
     imagestream_apiserver::domain::digest::Digest::sha256_of(text).to_string()
 }
@@ -27,10 +28,10 @@ fn victors() -> Value {
 }
 
 fn name_of(image: &Value) -> String {
-    image["metadata"]["name"].as_str().expect("it has a name").to_owned()
+    image["metadata"]["name"].as_str().expect("an image has a name").to_owned()
 }
 
-/// An image under the name of another one, of which nothing is known but the name.
+/// A forged image under the name of another one, without its content.
 fn forged(name: &str) -> Value {
     let mut forged = image(name);
     forged["metadata"]["finalizers"] = json!(["evil.example/never"]);
@@ -52,7 +53,7 @@ fn shows_victors(view: &Value) -> bool {
         && image["dockerImageLayers"][0]["name"] == digest("1a")
 }
 
-/// What registries let those pull who may pull from victor's stream, besides the image itself.
+/// Returns the blobs that a registry serves to users with pull access to victor's stream.
 async fn victors_blobs(tenants: &Tenants) -> Vec<String> {
     let layers = tenants.get(VICTOR, &VICTOR.path("imagestreams/s/layers")).await.is(200);
     layers["blobs"].as_object().into_iter().flatten().map(|(digest, _)| digest.clone()).collect()
@@ -103,7 +104,7 @@ async fn a_true_manifest_without_its_configuration_gives_way_to_both() {
     assert_eq!(victors_blobs(&tenants).await, true_blobs());
 }
 
-/// A true image with metadata and layers that are not those of its manifest.
+/// A genuine image with metadata and layers that differ from its manifest.
 fn embellished() -> Value {
     let (mut image, lies) = (victors(), forged("x"));
     for field in ["dockerImageReference", "dockerImageMetadata", "dockerImageLayers"] {
@@ -123,7 +124,7 @@ async fn forged_metadata_of_a_true_image_gives_way_to_the_true_one() {
     assert_eq!(
         layers["images"][&name]["layers"],
         json!([digest("1a")]),
-        "only what the manifest names"
+        "only the layers of the manifest count"
     );
     assert_eq!(layers["images"][&name]["config"], json!(digest_of(CONFIG)));
     assert!(layers["blobs"].get(digest("ef")).is_none());
@@ -147,7 +148,7 @@ async fn forged_metadata_does_not_replace_the_true_one() {
     assert_eq!(victors_blobs(&tenants).await, true_blobs());
 }
 
-/// Nothing of victor's image is to be seen through the streams `names` of mallory.
+/// Checks that mallory's streams `names` expose nothing of victor's image.
 async fn sees_nothing(tenants: &Tenants, names: &[&str]) {
     let image = name_of(&victors());
     for stream in names {
@@ -181,7 +182,7 @@ async fn the_digest_of_an_image_is_not_enough_to_join_it() {
     let stream = tenants.get(MALLORY, &MALLORY.path("imagestreams/mine")).await.is(200);
     assert!(stream["status"].get("tags").is_none(), "{stream}");
     sees_nothing(&tenants, &["mine"]).await;
-    // Who knows the manifest knows the image.
+    // The manifest proves knowledge of the image.
     let mut known = victors();
     known["dockerImageConfig"] = "".into();
     tenants.push(MALLORY, "mine", "t", &known).await.is(201);
@@ -193,7 +194,7 @@ async fn unproved_push_shows_its_own_content_until_proved() {
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
-    // A copy of the tag is no better than the tag.
+    // A copy of an unproved tag is unproved too.
     for (tag, from) in [("more:t", "mine:t"), ("more:u", "mine@")] {
         let (kind, from) = match from.strip_suffix('@') {
             Some(stream) => ("ImageStreamImage", format!("{stream}@{name}")),
@@ -229,7 +230,7 @@ async fn unproved_push_shows_its_own_content_until_proved() {
             (&json!({}), &json!(true))
         );
     }
-    // To push it again so changes nothing.
+    // Pushing the image again without proof changes nothing.
     tenants.push(MALLORY, "mine", "u", &image(&name)).await.is(201);
     tenants.push(MALLORY, "more", "u", &image(&name)).await.is(201);
     sees_nothing(&tenants, &["mine", "more"]).await;
@@ -247,7 +248,7 @@ async fn the_parts_of_an_unproved_list_are_not_those_of_its_stream() {
     tenants.shown(MALLORY, "mine", &name).await.is(404);
     let layers = tenants.get(MALLORY, &MALLORY.path("imagestreams/mine/layers")).await.is(200);
     assert_eq!(layers["images"].as_object().map(serde_json::Map::len), Some(1), "{layers}");
-    // Neither are parts that a true manifest does not name.
+    // A part that the genuine manifest does not name gives no access either.
     let mut own = with_manifest(&digest_of("{}"), &json!({}), "");
     own["dockerImageManifestMediaType"] = "application/x".into();
     own["dockerImageManifests"] = index("x", &[&name])["dockerImageManifests"].clone();
@@ -255,7 +256,7 @@ async fn the_parts_of_an_unproved_list_are_not_those_of_its_stream() {
     tenants.shown(MALLORY, "more", &name).await.is(404);
 }
 
-/// A list with a manifest that is what its name stands for.
+/// A manifest list with a genuine manifest, whose digest is its name.
 fn list_of(parts: &[&str]) -> Value {
     let part = |digest: &&str| json!({"digest": digest, "mediaType": SCHEMA2, "size": 7, "platform": {"architecture": "amd64", "os": "linux"}});
     let parts: Vec<Value> = parts.iter().map(part).collect();
@@ -268,19 +269,19 @@ async fn manifest_list_gives_no_access_to_foreign_images() {
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     let inner = list_of(&[&name]);
-    // One before victor pushes, one that lists a list, and one after.
+    // A list pushed before victor's image, a list of a list, and a list pushed after the image.
     tenants.push(MALLORY, "mine", "t", &list_of(&[&name, &digest("9")])).await.is(201);
     tenants.push(MALLORY, "mine", "u", &list_of(&[&name_of(&inner)])).await.is(201);
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
     tenants.push(VICTOR, "s", "l", &inner).await.is(201);
     tenants.push(MALLORY, "more", "t", &list_of(&[&name])).await.is(201);
-    // Neither does a copy of the tag, nor an unproved push that comes and goes.
+    // A copy of the tag, and an unproved push that is deleted again, give no access either.
     let tag = json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "copy:t"},
         "tag": {"name": "", "from": {"kind": "ImageStreamTag", "name": "mine:t"}}});
     tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &tag).await.is(201);
     tenants.push(MALLORY, "mine", "v", &image(&digest("9"))).await.is(201);
     tenants.ask(MALLORY, "DELETE", &MALLORY.path("imagestreamtags/mine:v"), None).await.is(200);
-    // Nor does a list that is not called one at first.
+    // A list that is first pushed without its media type gives no access either.
     let hidden = list_of(&[&digest("8"), &name]);
     let mut disguised = hidden.clone();
     disguised["dockerImageManifestMediaType"] = "".into();
@@ -292,7 +293,7 @@ async fn manifest_list_gives_no_access_to_foreign_images() {
     tenants.shown(MALLORY, "mine", &name_of(&inner)).await.is(404);
     sees_nothing(&tenants, &["mine", "more", "copy"]).await;
     assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)));
-    // Who pushes the part itself has it.
+    // Pushing the part itself gives access.
     tenants.push(MALLORY, "more", "part", &victors()).await.is(201);
     assert!(shows_victors(&tenants.shown(MALLORY, "more", &name).await.is(200)));
 }
@@ -301,7 +302,8 @@ async fn manifest_list_gives_no_access_to_foreign_images() {
 async fn permitted_parts_come_with_their_manifest_list() {
     let tenants = Tenants::start().await;
     let (name, list) = (name_of(&victors()), list_of(&[&name_of(&victors())]));
-    // A registry makes images of parts with rights of its own, before or after.
+    // A registry creates the images of the parts with its own permissions, before or after the
+    // list.
     tenants.push(MALLORY, "mine", "t", &list).await.is(201);
     tenants.shown(MALLORY, "mine", &name).await.is(404);
     tenants.post(ADMIN, "images", &victors()).await.is(201);
@@ -314,7 +316,8 @@ async fn permitted_parts_come_with_their_manifest_list() {
             .is(200);
         assert_eq!(layers["images"][&name]["layers"], json!([digest("1a")]), "{stream}");
     }
-    // A part that another stream of the namespace has, and one that may be seen anyway.
+    // The first part is in another stream of the namespace, and the administrator may read any
+    // image.
     let mut other = victors();
     other["dockerImageManifest"] =
         format!("{}\n", other["dockerImageManifest"].as_str().unwrap_or_default()).into();
@@ -338,7 +341,7 @@ async fn who_may_pull_an_image_in_the_namespace_may_join_it() {
     tenants.push(MIKE, "more", "t", &image(&name)).await.is(403);
     tenants.push(MALLORY, "more", "t", &image(&name)).await.is(201);
     assert!(shows_victors(&tenants.shown(MALLORY, "more", &name).await.is(200)));
-    // Who could have any image proves nothing by that, and loses nothing.
+    // A user who may read any image proves nothing by a push, and loses nothing.
     tenants.push(ADMIN, "s", "t", &image(&name)).await.is(201);
     assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)));
 }
@@ -414,7 +417,7 @@ async fn what_authority_gave_an_image_outlives_the_proof() {
     for (_, value) in image.as_object().into_iter().flatten() {
         assert!(value.get("proof").is_none(), "{image}");
     }
-    assert!(image.get("evidence").is_none(), "the mark is not served");
+    assert!(image.get("evidence").is_none(), "the evidence field is internal");
 }
 
 #[tokio::test]
@@ -447,7 +450,7 @@ async fn tags_bring_a_limited_number_of_withheld_images() {
     let view = json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1", "metadata": {"name": "one:c"},
         "tag": tag("", "b:t")});
     tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(422);
-    // Nothing is withheld from a stream without images.
+    // A stream without images withholds nothing.
     for name in ["a", "b"] {
         tenants
             .ask(MALLORY, "DELETE", &MALLORY.path(&format!("imagestreamtags/one:{name}")), None)
@@ -457,7 +460,8 @@ async fn tags_bring_a_limited_number_of_withheld_images() {
     tenants.post(MALLORY, &MALLORY.path("imagestreamtags"), &view).await.is(201);
 }
 
-/// Exports the store of the server, which ends, and serves an import of the lines that `keep` returns true for.
+/// Stops the server, exports its store, and serves an import of the lines for which `keep` returns
+/// true.
 async fn transfer(tenants: &mut Tenants, keep: impl Fn(&Value) -> bool) -> Vec<Value> {
     tenants.server.stop().await;
     let (data, other) =
@@ -494,10 +498,13 @@ async fn an_unproved_image_stays_unproved_in_export_and_import() {
     assert_eq!(
         (&lines[0]["kind"], &lines[0]["metadata"]["name"]),
         (&json!("Image"), &json!(name)),
-        "it reads as ever"
+        "the export keeps kind and name"
     );
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);
-    assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)), "it gives way");
+    assert!(
+        shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)),
+        "the genuine image replaces it"
+    );
     sees_nothing(&tenants, &["mine"]).await;
     let shown = tenants.shown(MALLORY, "mine", &name).await.is(200);
     assert_eq!(shown["image"]["dockerImageReference"], "evil.example/backdoor:latest");
@@ -518,13 +525,13 @@ async fn a_superseded_image_is_exported_and_imported_too() {
         before["image"]["metadata"]["resourceVersion"].clone();
     assert_eq!(after["image"], before["image"]);
     sees_nothing(&tenants, &["mine"]).await;
-    // What is withheld from a stream stays so.
+    // Images that were withheld from a stream stay withheld.
     tenants.shown(MALLORY, "more", &name).await.is(404);
     assert!(shows_victors(&tenants.shown(VICTOR, "s", &name).await.is(200)));
     tenants.push(MALLORY, "mine", "t", &victors()).await.is(201);
     assert!(
         shows_victors(&tenants.shown(MALLORY, "mine", &name).await.is(200)),
-        "until the stream proves it"
+        "the push proves the image for the stream"
     );
 }
 

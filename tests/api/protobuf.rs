@@ -1,4 +1,4 @@
-//! Protobuf on the wire, as typed clients speak it. What is said is written and read by hand here.
+//! Protobuf on the wire, as typed clients use it. The tests encode and decode it by hand.
 
 use std::io::Read;
 
@@ -11,7 +11,7 @@ use crate::support::client::{Answer, Request};
 
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-/// A message, by its bytes.
+/// An encoded message.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Message(Vec<u8>);
 
@@ -46,7 +46,7 @@ impl Message {
         self.bytes(field, &value.0)
     }
 
-    /// The message as the body of a request.
+    /// Encodes the message as the body of a request.
     fn body(&self, api_version: &str, kind: &str) -> Vec<u8> {
         let unknown = Self::default()
             .message(1, &Self::default().bytes(1, api_version).bytes(2, kind))
@@ -67,14 +67,14 @@ impl Message {
                     rest = after;
                     Value::Bytes(value.to_vec())
                 }
-                other => panic!("a value of the form {other}"),
+                other => panic!("unexpected wire type {other}"),
             };
             fields.push((tag >> 3, value));
         }
         fields
     }
 
-    /// All messages of a field.
+    /// Returns all messages of a field.
     fn all(&self, field: u64) -> Vec<Self> {
         let values = self.fields().into_iter().filter(|(number, _)| *number == field);
         values
@@ -85,9 +85,9 @@ impl Message {
             .collect()
     }
 
-    /// The message of a field that is there once.
+    /// Returns the message of a field that occurs once.
     fn one(&self, field: u64) -> Self {
-        let [one] = self.all(field).try_into().expect("the field is there once");
+        let [one] = self.all(field).try_into().expect("the field occurs once");
         one
     }
 
@@ -95,7 +95,7 @@ impl Message {
         String::from_utf8(self.one(field).0).unwrap()
     }
 
-    /// The number in a field.
+    /// Returns the number in a field.
     fn count(&self, field: u64) -> u64 {
         match self.fields().into_iter().find(|(number, _)| *number == field) {
             Some((_, Value::Number(number))) => number,
@@ -111,7 +111,7 @@ fn varint(rest: &mut &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 7 | u64::from(byte & 0x7f))
 }
 
-/// The message in an answer that is of this kind.
+/// Returns the message of a response of this kind.
 #[track_caller]
 fn of_kind(answer: &Answer, code: u16, api_version: &str, kind: &str) -> Message {
     assert_eq!(
@@ -122,7 +122,7 @@ fn of_kind(answer: &Answer, code: u16, api_version: &str, kind: &str) -> Message
     let unknown = answer
         .body
         .strip_prefix(b"k8s\0")
-        .expect("the answer begins as protobuf of Kubernetes does");
+        .expect("the response starts with the Kubernetes protobuf prefix");
     let unknown = Message(unknown.to_vec());
     let own_type = unknown.one(1);
     assert_eq!((own_type.text(1), own_type.text(2)), (api_version.to_owned(), kind.to_owned()));
@@ -160,14 +160,14 @@ async fn a_stream_is_made_read_and_replaced() {
     );
     assert_eq!(made.one(2).one(2).one(7).text(1), "Source");
 
-    // What was read can be sent back, and changes nothing.
+    // A client can send back the object that it read, which changes nothing.
     let path = format!("{STREAMS}/s");
     let read = api.ask(ask("GET", &path)).await;
     of_kind(&read, 200, V1, "ImageStream");
     let same = api.ask(send("PUT", &path, read.body.clone())).await;
     of_kind(&same, 200, V1, "ImageStream");
     assert_eq!(same.body, read.body);
-    // Of a message in pieces the later ones are added.
+    // Concatenated messages merge, as the protobuf encoding defines.
     let labels = Message::default().message(
         1,
         &Message::default().message(11, &Message::default().bytes(1, "a").bytes(2, "b")),
@@ -349,7 +349,7 @@ async fn discovery_is_told() {
         (group.text(1), group.one(2), group.one(3).text(2)),
         (V1[..18].to_owned(), group.one(3), "v1".to_owned())
     );
-    // It says no version of its own, as in JSON.
+    // The list has no apiVersion of its own, as in JSON.
     let groups = of_kind(&get("/apis").await, 200, "", "APIGroupList");
     assert_eq!(groups.one(1), group);
     let resources =

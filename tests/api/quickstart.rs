@@ -1,4 +1,4 @@
-//! `quickstart`: one command, and printed commands that work as they stand.
+//! `quickstart`: one command, which prints commands that work unchanged.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -17,7 +17,7 @@ use crate::support::client::{Client, Identity};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running quickstart.
+/// A running quickstart server.
 struct Quickstart(Running);
 
 impl Quickstart {
@@ -29,7 +29,7 @@ impl Quickstart {
         Self(running)
     }
 
-    /// The printed commands of a program.
+    /// Returns the printed commands of a program.
     fn commands(&self, program: &str) -> Vec<&str> {
         self.0
             .lines_read
@@ -39,34 +39,34 @@ impl Quickstart {
             .collect()
     }
 
-    /// The printed address and the path that the printed curl command asks for.
+    /// Returns the address and the path in the printed curl command.
     fn target(&self) -> (std::net::SocketAddr, String) {
         let curl = self.commands("curl")[0];
         let (_, rest) = curl.split_once("https://").expect("the command has an address");
         let (address, path) =
             rest.split_once("/apis/image.openshift.io/v1/").expect("the command has a path");
-        (address.parse().expect("the address is one"), path.to_owned())
+        (address.parse().expect("the address is valid"), path.to_owned())
     }
 
     fn client(&self, data: &Path) -> Client {
         let certificates =
-            fs::read_dir(data.join("certificates")).expect("there is a folder of certificates");
+            fs::read_dir(data.join("certificates")).expect("the folder of certificates exists");
         let certificate: PathBuf = certificates
             .filter_map(|entry| Some(entry.ok()?.path()))
             .find(|path| path.extension().is_some_and(|extension| extension == "crt"))
-            .expect("there is a certificate");
+            .expect("the folder has a certificate");
         let ca = fs::read(certificate).expect("the certificate can be read");
         Client::new(self.target().0, &ca, Identity::token(&token(data)))
     }
 }
 
 fn token(data: &Path) -> String {
-    fs::read_to_string(data.join("admin.token")).expect("there is a token")
+    fs::read_to_string(data.join("admin.token")).expect("the token file exists")
 }
 
 fn new_folder() -> (TempDir, PathBuf) {
-    let parent = tempfile::tempdir().expect("a folder can be made");
-    // Printed paths must survive the shell.
+    let parent = tempfile::tempdir().expect("a folder can be created");
+    // The shell must not change printed paths.
     let data = parent.path().join("my data's");
     (parent, data)
 }
@@ -76,22 +76,22 @@ fn exists(program: &str) -> bool {
     std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
 }
 
-/// Runs a printed command as somebody would who pastes it.
+/// Runs a printed command in a shell.
 async fn paste(command: &str, home: &Path) -> process::Output {
     let mut shell = Command::new("sh");
     shell.args(["-c", command]).env("HOME", home).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || shell.output());
     let output = timeout(DEADLINE, output).await.expect("the command ends in time");
-    let output = output.expect("the command is run").expect("there is a shell");
+    let output = output.expect("the command does not panic").expect("the shell can be started");
     assert!(output.status.success(), "{command}\n{}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
 fn mode(path: &Path) -> u32 {
-    fs::metadata(path).expect("it can be looked at").permissions().mode() & 0o777
+    fs::metadata(path).expect("the metadata can be read").permissions().mode() & 0o777
 }
 
-/// All files below a folder.
+/// Returns all files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder)
         .expect("the folder can be read")
@@ -128,10 +128,10 @@ async fn the_printed_curl_command_shows_an_image() {
     let (_, path) = quickstart.target();
     let shown: Value = if exists("curl") {
         let output = paste(quickstart.commands("curl")[0], parent.path()).await;
-        serde_json::from_slice(&output.stdout).expect("the answer is JSON")
+        serde_json::from_slice(&output.stdout).expect("the response is JSON")
     } else {
         println!("curl is missing here: the request that it would send is sent without it");
-        quickstart.client(&data).send(request("GET", &path)).await.expect("an answer").is(200)
+        quickstart.client(&data).send(request("GET", &path)).await.expect("a response").is(200)
     };
     assert_eq!(shown["kind"], "ImageStreamImage", "{shown}");
     assert!(path.ends_with(shown["metadata"]["name"].as_str().unwrap_or("no name")), "{path}");
@@ -188,7 +188,7 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
     let created = paste(&create(r#"{"tags":[{"name":"one"}]}"#), parent.path()).await;
     let created = String::from_utf8_lossy(&created.stdout).into_owned();
     assert_eq!(created.trim_end(), "imagestream.image.openshift.io/mine created");
-    // What cannot be patched is validated by kubectl itself, by the document of version 2.
+    // kubectl validates kinds without patch itself, with the OpenAPI document of version 2.
     let push = |image: &str| {
         let mapping = format!(
             r#"{{"apiVersion":"image.openshift.io/v1","kind":"ImageStreamMapping","metadata":{{"name":"mine"}},"tag":"a","image":{image}}}"#
@@ -207,11 +207,12 @@ async fn kubectl_explains_fields_and_validates_what_it_creates() {
     ] {
         let output =
             String::from_utf8_lossy(&paste(&push(image), parent.path()).await.stdout).into_owned();
-        assert!(output.contains(said), "{said} is not said: {output}");
+        assert!(output.contains(said), "{said} is missing in {output}");
     }
 }
 
-/// The commands behind `$ ` in a document, each with the lines that follow it up to the next command or text.
+/// Returns the commands after `$ ` in a document, each with the lines up to the next command or
+/// text.
 fn commands_of(document: &str) -> Vec<(String, Vec<&str>)> {
     let mut commands: Vec<(String, Vec<&str>)> = Vec::new();
     let mut is_complete = true;
@@ -255,7 +256,7 @@ async fn the_commands_of_the_readme_work() {
         let command = format!("cd \"$HOME\"; {}", command.replace("127.0.0.1:8443", &address));
         let output = String::from_utf8(paste(&command, parent.path()).await.stdout)
             .expect("the output is text");
-        // The README shows the beginning of the one answer in JSON.
+        // The README shows the start of the only JSON response.
         if shown.first() == Some(&"{") {
             let shown = shown
                 .iter()
@@ -270,7 +271,7 @@ async fn the_commands_of_the_readme_work() {
             answers += 1;
         }
     }
-    assert_eq!(answers, 1, "the README shows an answer");
+    assert_eq!(answers, 1, "the README shows a response");
 }
 
 #[tokio::test]
@@ -281,7 +282,7 @@ async fn the_sample_holds_images_of_every_form() {
     let stream = client
         .send(request("GET", "namespaces/samples/imagestreams/hello"))
         .await
-        .expect("an answer")
+        .expect("a response")
         .is(200);
     let (mut kinds, mut history) = (Vec::new(), 0);
     for tag in stream["status"]["tags"].as_array().expect("the sample has tags") {
@@ -291,7 +292,7 @@ async fn the_sample_holds_images_of_every_form() {
             events.iter().map(|event| event["image"].as_str().expect("each event has an image"))
         {
             let path = format!("namespaces/samples/imagestreamimages/hello@{name}");
-            let shown = client.send(request("GET", &path)).await.expect("an answer").is(200);
+            let shown = client.send(request("GET", &path)).await.expect("a response").is(200);
             kinds.push(
                 shown["image"]["dockerImageManifestMediaType"]
                     .as_str()
@@ -303,14 +304,14 @@ async fn the_sample_holds_images_of_every_form() {
                     "namespaces/samples/imagestreamimages/hello@{}",
                     part["digest"].as_str().unwrap_or_default()
                 );
-                client.send(request("GET", &path)).await.expect("an answer").is(200);
+                client.send(request("GET", &path)).await.expect("a response").is(200);
             }
         }
     }
     for kind in ["oci.image.manifest", "distribution.manifest.v2", "oci.image.index"] {
         assert!(kinds.iter().any(|each| each.contains(kind)), "{kind} is missing in {kinds:?}");
     }
-    assert!(history >= 2, "one tag has been more than one image");
+    assert!(history >= 2, "one tag has several images in its history");
 }
 
 #[tokio::test]
@@ -321,7 +322,7 @@ async fn running_it_again_keeps_the_data() {
     for _ in 0..2 {
         let quickstart = Quickstart::start(&data).await;
         let stream =
-            quickstart.client(&data).send(request("GET", path)).await.expect("an answer").is(200);
+            quickstart.client(&data).send(request("GET", path)).await.expect("a response").is(200);
         let now = (token(&data), stream);
         assert_eq!(*before.get_or_insert_with(|| now.clone()), now);
     }

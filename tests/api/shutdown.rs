@@ -1,4 +1,5 @@
-//! Shutdown: readiness fails first, requests in flight finish, and a second signal ends the process.
+//! Shutdown: readiness fails first, requests in flight finish, and a second signal stops the
+//! process.
 
 use std::time::{Duration, Instant};
 
@@ -20,10 +21,8 @@ async fn status(api: &ProcessApi, path: &str) -> Option<u16> {
 async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
     let mut api = ProcessApi::with(&["--shutdown-delay-duration=600s"]).await;
     api.server.send_sigterm();
-    eventually("the server is still ready", || async {
-        status(&api, "/readyz").await == Some(500)
-    })
-    .await;
+    eventually("the server is not ready", || async { status(&api, "/readyz").await == Some(500) })
+        .await;
     assert_eq!(status(&api, "/livez").await, Some(200));
     assert_eq!(status(&api, "/readyz?exclude=shutdown").await, Some(200));
     api.post("images", &image("a")).await.is(201);
@@ -32,7 +31,7 @@ async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
     let start = Instant::now();
     api.server.send_sigterm();
     let ended = api.server.wait().await;
-    assert_eq!(ended.code(), Some(1), "a second signal ends the server at once");
+    assert_eq!(ended.code(), Some(1), "a second signal stops the server at once");
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
 }
 
@@ -52,21 +51,18 @@ async fn a_request_in_flight_is_finished() {
         .client
         .begin(request("POST", "images").json(&image("a")))
         .await
-        .expect("it can be begun");
+        .expect("the request can be started");
     let metrics = || async {
         String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned()
     };
     let counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
-    eventually("the request is not in flight", counted).await;
+    eventually("the request is in flight", counted).await;
     api.server.send_sigterm();
-    eventually("the server still accepts connections", || async {
-        status(&api, "/livez").await.is_none()
-    })
-    .await;
-    begun.finish().await.expect("an answer").is(201);
+    eventually("the listener is closed", || async { status(&api, "/livez").await.is_none() }).await;
+    begun.finish().await.expect("a response").is(201);
     assert_eq!(api.server.wait().await.code(), Some(0));
     api.server.restart().await;
-    let again = api.server.admin().send(request("GET", "images/a")).await.expect("an answer");
+    let again = api.server.admin().send(request("GET", "images/a")).await.expect("a response");
     assert_eq!(again.status, 200);
 }
 
@@ -75,15 +71,16 @@ async fn idle_connections_do_not_hold_up_the_end() {
     let mut api = ProcessApi::start().await;
     let fresh = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let multiplexed = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
-    let (sender, connection) =
-        http2::handshake(TokioExecutor::new(), multiplexed).await.expect("HTTP/2 is spoken");
+    let (sender, connection) = http2::handshake(TokioExecutor::new(), multiplexed)
+        .await
+        .expect("the HTTP/2 handshake succeeds");
     let connection = tokio::spawn(connection);
     let mut sender: http2::SendRequest<Empty<Bytes>> = sender;
     sender.ready().await.expect("requests can be sent");
     let start = Instant::now();
     api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
-    connection.await.expect("the client does not panic").expect("the server says good-bye");
+    connection.await.expect("the client does not panic").expect("the server sends GOAWAY");
     drop(fresh);
 }
 
@@ -94,7 +91,7 @@ async fn a_request_that_never_ends_does_not_hold_up_the_end_for_ever() {
         .client
         .begin(request("POST", "images").json(&image("a")))
         .await
-        .expect("it can be begun");
+        .expect("the request can be started");
     let ended = api.server.terminate().await;
     assert_eq!(ended.code(), Some(0));
     drop(begun);
@@ -106,14 +103,14 @@ async fn a_silent_http2_client_does_not_hold_up_the_end() {
     let silent = api.client.open(&["h2"]).await.expect("the port is open");
     let mut greeted = api.client.open(&["h2"]).await.expect("the port is open");
     let greeting = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
-    greeted.write_all(greeting).await.expect("the greeting is sent");
+    greeted.write_all(greeting).await.expect("the preface is sent");
     let start = Instant::now();
     api.server.stop().await;
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     drop((silent, greeted));
 }
 
-/// A log that cannot be written, here because its reader is gone, must not keep anything from happening.
+/// A log that cannot be written, here because its reader is gone, must not block the server.
 #[tokio::test]
 async fn a_server_whose_log_nobody_reads_goes_on_and_ends_when_told() {
     let mut api = ProcessApi::with(&["-v=4"]).await;

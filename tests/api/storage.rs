@@ -11,7 +11,7 @@ use crate::support::client::Request;
 
 const FILE: &str = "data/store.redb";
 
-/// An image that takes up about so many bytes.
+/// An image of about this size.
 fn large(name: &str, bytes: usize) -> Value {
     let mut image = image(name);
     image["dockerImageConfig"] = "x".repeat(bytes).into();
@@ -31,7 +31,7 @@ async fn incidents<S: TestServer>(api: &ApiOf<S>, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {start} in\n{metrics}")).parse().unwrap()
 }
 
-/// Lets no file of the server become longer than this.
+/// Limits the size of every file that the server writes.
 fn limit(api: &ProcessApi, bytes: Option<u64>) {
     let id = Pid::from_raw(i32::try_from(api.server.id()).unwrap());
     prlimit(id, Resource::Fsize, Rlimit { current: bytes, maximum: None })
@@ -113,7 +113,7 @@ async fn damaged_value_gives_500_and_is_reported_everywhere() {
 #[tokio::test]
 async fn a_store_that_fails_for_good_ends_the_process_with_a_reason() {
     let mut api = ProcessApi::start().await;
-    // More than the server keeps in memory.
+    // More data than the server caches in memory.
     for n in 0..30 {
         api.post("images", &large(&format!("image-{n}"), 500_000)).await.is(201);
     }
@@ -123,7 +123,7 @@ async fn a_store_that_fails_for_good_ends_the_process_with_a_reason() {
         .unwrap()
         .set_len(0)
         .unwrap();
-    // The connection may end before the answer.
+    // The connection may end before the response.
     let answer = api.client.send_unchecked(crate::harness::request("GET", "images")).await;
     assert!(
         answer.as_ref().is_err() || answer.as_ref().is_ok_and(|answer| answer.status == 503),

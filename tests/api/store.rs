@@ -1,4 +1,5 @@
-//! The commands of `store`: beside a running server, after it, and what a server makes of what they leave behind.
+//! The `store` commands: beside a running server, after it, and a server on the data that they
+//! write.
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +21,7 @@ use crate::harness::{
     Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, TestServer, eventually, request,
 };
 
-/// What a command printed, and how it ended.
+/// The exit code and the output of a command.
 #[derive(Debug)]
 struct Said {
     code: Option<i32>,
@@ -39,18 +40,18 @@ pub(crate) fn run(arguments: &[&str], folder: &Path, input: &[u8]) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the binary can be started");
-    // A command that refuses its arguments reads nothing.
-    let _ = child.stdin.take().expect("it is piped").write_all(input);
-    child.wait_with_output().expect("the end of a child can be awaited")
+    // A command that rejects its arguments does not read its input, so the write may fail.
+    let _ = child.stdin.take().expect("stdin is piped").write_all(input);
+    child.wait_with_output().expect("the child can be waited for")
 }
 
 fn store(arguments: &[&str], folder: &Path) -> Said {
     let Output { status, stdout, stderr } = run(arguments, folder, b"");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("what is printed is text");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("the output is UTF-8");
     Said { code: status.code(), out: text(stdout), err: text(stderr) }
 }
 
-/// The same for a command that must end well.
+/// Runs a command that must succeed.
 fn done(arguments: &[&str], folder: &Path) -> Said {
     let said = store(arguments, folder);
     assert_eq!(said.code, Some(0), "{arguments:?}: {said:?}");
@@ -61,27 +62,27 @@ fn data(api: &Api) -> PathBuf {
     api.server.folder().join("data")
 }
 
-/// How many files lie in a folder that have not become whole.
+/// Returns the number of incomplete files in a folder.
 fn partial_files(folder: &Path) -> usize {
     let names = fs::read_dir(folder)
-        .expect("the folder is there")
-        .map(|entry| entry.expect("it is there").file_name());
+        .expect("the folder exists")
+        .map(|entry| entry.expect("the file exists").file_name());
     names.filter(|name| name.to_string_lossy().ends_with(".partial")).count()
 }
 
-/// A path as an argument.
+/// Converts a path to an argument.
 fn text(path: &Path) -> &str {
     path.to_str().expect("temporary folders have plain names")
 }
 
-/// Puts a store of another folder in the place of the server's, which has ended.
+/// Replaces the store of the stopped server with that of another folder, and starts the server.
 async fn serve_instead(api: &mut Api, folder: &Path) {
     fs::remove_dir_all(data(api)).expect("the old store can be removed");
-    fs::rename(folder, data(api)).expect("the new one can be put there");
+    fs::rename(folder, data(api)).expect("the new store can be moved");
     api.restart().await;
 }
 
-/// A server with a stream of two images, one of which lists images.
+/// Starts a server whose stream has an image and a manifest list.
 async fn server() -> Api {
     let api = Api::with_stream().await;
     api.push("one", &image(&digest("1"))).await;
@@ -106,13 +107,13 @@ async fn a_backup_beside_a_server_is_the_same_as_one_after_it() {
     let piped = run(&["backup"], &data(&api), b"").stdout;
     api.server.stop().await;
     done(&["backup", text(&after)], &data(&api));
-    // Only the time differs, and with it the checksum.
-    let content = |path| fs::read(path).expect("it was written");
+    // Only the time differs, and the checksum with it.
+    let content = |path| fs::read(path).expect("the file was written");
     let (beside_bytes, after_bytes) = (content(&beside), content(&after));
     assert_eq!((beside_bytes.len(), piped.len()), (after_bytes.len(), after_bytes.len()));
     assert_eq!(beside_bytes[28..beside_bytes.len() - 32], after_bytes[28..after_bytes.len() - 32]);
     assert_eq!(piped[28..piped.len() - 32], after_bytes[28..after_bytes.len() - 32]);
-    assert_eq!(fs::metadata(&beside).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&beside).expect("the file exists").permissions().mode() & 0o777, 0o600);
     let said = store(&["backup", text(&after)], &data(&api));
     assert!(said.code == Some(1) && said.err.contains("exists already"), "{said:?}");
     assert_eq!(partial_files(&folder), 0);
@@ -121,14 +122,14 @@ async fn a_backup_beside_a_server_is_the_same_as_one_after_it() {
 #[tokio::test]
 async fn only_the_user_of_the_server_can_ask_for_a_backup() {
     let api = server().await;
-    let socket = fs::metadata(data(&api).join("backup.sock")).expect("it is there");
+    let socket = fs::metadata(data(&api).join("backup.sock")).expect("the file exists");
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
 async fn stalled_backup_client_does_not_delay_shutdown() {
     let mut api = server().await;
-    // More than fits into the buffers of a socket.
+    // More data than the buffers of a socket hold.
     for n in 0..10 {
         let mut large = image(&format!("large-{n}"));
         large["dockerImageConfig"] = "x".repeat(500_000).into();
@@ -147,7 +148,7 @@ async fn stalled_backup_client_does_not_delay_shutdown() {
 
 const WRITERS: usize = 6;
 
-/// Pushes image after image until it is told to stop, and notes what was acknowledged.
+/// Pushes images until `stop` is set, and records the acknowledged ones.
 async fn push_on(
     api: &Api,
     next: &AtomicUsize,
@@ -158,7 +159,7 @@ async fn push_on(
         let number = next.fetch_add(1, Ordering::Relaxed);
         let body = mapping("s", &format!("t{number}"), &image(&digest(&format!("{number:08x}"))));
         api.ask(request("POST", MAPPINGS).json(&body)).await.is(201);
-        acknowledged.lock().expect("no test panics with it").push(number);
+        acknowledged.lock().expect("no test panics with the lock").push(number);
     }
 }
 
@@ -167,7 +168,7 @@ async fn online_backup_restores_all_acknowledged_writes() {
     let mut api = Api::with_stream().await;
     let (next, stop, acknowledged) =
         (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    let known = || acknowledged.lock().expect("no test panics with it").clone();
+    let known = || acknowledged.lock().expect("no test panics with the lock").clone();
     let folder = api.server.folder();
     let (file, restored) = (folder.join("backup"), folder.join("restored"));
     let writers = join_all((0..WRITERS).map(|_| push_on(&api, &next, &stop, &acknowledged)));
@@ -176,15 +177,16 @@ async fn online_backup_restores_all_acknowledged_writes() {
         let before = known();
         let (file, data) = (file.clone(), data(&api));
         let done = tokio::task::spawn_blocking(move || done(&["backup", text(&file)], &data)).await;
-        done.expect("the backup is made");
-        // The old server goes on, and its clients see what the backup does not have.
-        eventually("pushes go on", || async { known().len() >= before.len() + 60 }).await;
+        done.expect("the backup does not panic");
+        // The server continues after the backup, and its clients see revisions that the backup does
+        // not have.
+        eventually("pushes continue", || async { known().len() >= before.len() + 60 }).await;
         stop.store(1, Ordering::SeqCst);
         before
     };
     let (_, before) = tokio::join!(writers, backup);
     let seen = api.get("images").await.is(200)["metadata"]["resourceVersion"].clone();
-    let seen = seen.as_str().expect("it is a text").to_owned();
+    let seen = seen.as_str().expect("a resourceVersion is a string").to_owned();
     api.server.stop().await;
     let said = done(&["restore", text(&file)], &restored);
     assert!(said.out.contains("count as compacted"), "{said:?}");
@@ -203,19 +205,24 @@ async fn online_backup_restores_all_acknowledged_writes() {
         assert!(stored.contains(&name.as_str()), "the image of {name}");
     }
     assert_eq!(tags.len(), stored.len(), "image and event are written together");
-    assert!(tags.len() < known().len(), "what came after the backup is gone");
-    // Whoever knows the old server's revisions is told to list again, also of those after the backup.
+    assert!(tags.len() < known().len(), "writes after the backup are lost");
+    // A client with a revision of the old server must list again, even if the revision is later
+    // than the backup.
     let old = format!("images?resourceVersion={seen}&resourceVersionMatch=Exact");
     api.get(&old).await.fails(
         410,
         "Expired",
         "The resourceVersion for the provided list is too old.",
     );
-    let now = images["metadata"]["resourceVersion"].as_str().expect("it is a text");
-    assert!(now.parse::<u64>().expect("it is a number") > seen.parse().expect("it is a number"));
+    let now =
+        images["metadata"]["resourceVersion"].as_str().expect("a resourceVersion is a string");
+    assert!(
+        now.parse::<u64>().expect("a revision is a number")
+            > seen.parse().expect("a revision is a number")
+    );
 }
 
-/// What the stream shows of an image.
+/// Reads an image through the stream.
 async fn shown(api: &Api, name: &str) -> Value {
     api.get(&format!("{STREAM_IMAGES}/s@{name}")).await.is(200)
 }
@@ -227,10 +234,12 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     let (file, other) = (folder.join("objects.jsonl"), folder.join("other"));
     let said = done(&["export", text(&file)], &data(&api));
     assert!(said.err.starts_with("exported 3 objects as of revision "), "{said:?}");
-    let exported = fs::read_to_string(&file).expect("it was written");
+    let exported = fs::read_to_string(&file).expect("the file was written");
     let objects = lines(&exported);
-    let kinds: Vec<_> =
-        objects.iter().map(|object| object["kind"].as_str().expect("it has a kind")).collect();
+    let kinds: Vec<_> = objects
+        .iter()
+        .map(|object| object["kind"].as_str().expect("an object has a kind"))
+        .collect();
     assert_eq!(kinds, ["Image", "Image", "ImageStream"]);
     assert!(objects.iter().all(|object| object["apiVersion"] == "image.openshift.io/v1"));
     assert!(objects.iter().all(|object| object["metadata"]["resourceVersion"].is_null()));
@@ -253,14 +262,14 @@ async fn objects_go_out_as_lines_and_into_another_store_as_they_were() {
     for kept in ["uid", "creationTimestamp"] {
         assert_eq!(again["metadata"][kept], stream["metadata"][kept], "{kept}");
     }
-    // A version is that of the store.
+    // The resourceVersion depends on the store.
     again["metadata"]["resourceVersion"] = stream["metadata"]["resourceVersion"].clone();
     after["image"]["metadata"]["resourceVersion"] =
         before["image"]["metadata"]["resourceVersion"].clone();
     assert_eq!((again, after), (stream, before));
 }
 
-/// An image whose name is no digest, with a reference that can be read.
+/// Adds a valid image reference to an image whose name is not a digest.
 fn referring(mut image: Value) -> Value {
     image["dockerImageReference"] = "registry.example.com/ns/s:1".into();
     image
@@ -312,7 +321,7 @@ async fn objects_are_taken_out_of_backups_too() {
 
 #[test]
 fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
-    let folder = tempfile::tempdir().expect("a folder can be made");
+    let folder = tempfile::tempdir().expect("a folder can be created");
     let data = folder.path().join("data");
     let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
         "config": {"digest": "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a", "size": 2}});
@@ -329,10 +338,10 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "p"}});
     let list = json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": ""},
         "items": [named, forged, homeless, housed, pod]});
-    let pretty = serde_json::to_vec_pretty(&list).expect("it is JSON");
+    let pretty = serde_json::to_vec_pretty(&list).expect("the object can be encoded");
     let import = |flags: &[&str]| {
         let output = run(&[&["import", "-"], flags].concat(), &data, &pretty);
-        let text = |bytes| String::from_utf8(bytes).expect("what is printed is text");
+        let text = |bytes| String::from_utf8(bytes).expect("the output is UTF-8");
         Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
     };
     let said = import(&["--dry-run"]);
@@ -359,10 +368,10 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     assert_eq!(named["uid"], "6f3a0f5e-0000-4000-8000-000000000000");
     assert_eq!(named["creationTimestamp"], "2020-01-02T03:04:05Z");
     let housed = &objects[1];
-    assert_eq!(housed["status"]["tags"][0]["items"][0]["image"], digest("1"), "a status is kept");
+    assert_eq!(housed["status"]["tags"][0]["items"][0]["image"], digest("1"), "the status is kept");
     assert!(
         housed["metadata"]["uid"].as_str().is_some_and(|uid| uid.len() == 36),
-        "what is not there is made"
+        "a missing uid is generated"
     );
     assert!(housed["metadata"]["creationTimestamp"].is_string());
     assert!(import(&[]).err.contains("images.image.openshift.io \"named\" already exists"));
@@ -383,9 +392,9 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     );
 }
 
-/// Makes changes to the rows of a store that no server has.
+/// Changes the rows of a store that no server has open.
 async fn tamper(folder: &Path, changes: Vec<Change>) {
-    let store = Embedded::open(Options::new(folder)).expect("the server has left it");
+    let store = Embedded::open(Options::new(folder)).expect("the server has closed the store");
     store.commit(Txn { guards: vec![], changes }).await.expect("the rows can be changed");
 }
 
@@ -400,14 +409,14 @@ async fn check_reports_faults_with_remedies_and_changes_nothing() {
             && said.err.contains("stop it first")
     );
     api.server.stop().await;
-    let before = fs::read(folder.join("store.redb")).expect("it is there");
+    let before = fs::read(folder.join("store.redb")).expect("the file exists");
     let said = done(&["check"], &folder);
     assert!(
         said.out.contains("ok    file: 7 keys, ")
             && said.out.contains("ok    objects: 2 images and 1 streams"),
         "{said:?}"
     );
-    assert!(fs::read(folder.join("store.redb")).expect("it is there") == before);
+    assert!(fs::read(folder.join("store.redb")).expect("the file exists") == before);
     let view = |name: &str| Key::new(format!("/image.openshift.io/views/{}", digest(name)));
     let changes = vec![
         Change::Delete(view("1")),
@@ -426,7 +435,7 @@ async fn check_reports_faults_with_remedies_and_changes_nothing() {
         assert!(said.out.contains(&told), "{told} is not in {}", said.out);
     }
     assert!(said.err.ends_with("3 checks failed\n"), "{said:?}");
-    // The way out that it names.
+    // The remedy that the report names: export and import.
     let (file, other) = (api.server.folder().join("objects"), api.server.folder().join("other"));
     done(&["export", text(&file)], &folder);
     done(&["import", text(&file)], &other);
@@ -441,12 +450,12 @@ async fn a_check_of_a_damaged_file_names_the_object() {
     api.post("images", &bad).await.is(201);
     api.server.stop().await;
     let path = data(&api).join("store.redb");
-    let mut content = fs::read(&path).expect("it is there");
+    let mut content = fs::read(&path).expect("the file exists");
     let wanted = b"what is flipped";
     let places: Vec<_> =
         (0..content.len() - wanted.len()).filter(|at| content[*at..].starts_with(wanted)).collect();
     places.into_iter().for_each(|at| content[at] ^= 1);
-    fs::write(&path, content).expect("it can be written");
+    fs::write(&path, content).expect("the file can be written");
     let said = store(&["check"], &data(&api));
     assert_eq!(said.code, Some(1));
     assert!(
@@ -481,8 +490,8 @@ async fn backups_are_checked_without_a_folder() {
             && said.out.contains("ok    objects: "),
         "{said:?}"
     );
-    let content = fs::read(&file).expect("it is there");
-    fs::write(&file, &content[..content.len() - 1]).expect("it can be written");
+    let content = fs::read(&file).expect("the file exists");
+    fs::write(&file, &content[..content.len() - 1]).expect("the file can be written");
     let said = store(&["check", &flag], &nowhere);
     assert!(
         said.code == Some(1) && said.out.contains("WRONG backup: the backup is cut off after "),
@@ -523,7 +532,7 @@ async fn a_file_is_compacted_after_the_server_only() {
     let said = store(&["compact"], &data(&api));
     assert!(said.code == Some(1) && said.err.contains("a server is running on"), "{said:?}");
     api.server.stop().await;
-    let length = || fs::metadata(data(&api).join("store.redb")).expect("it is there").len();
+    let length = || fs::metadata(data(&api).join("store.redb")).expect("the file exists").len();
     let before = length();
     let said = done(&["compact"], &data(&api));
     assert!(said.out.starts_with("before: ") && said.out.contains("\nafter:  "), "{said:?}");

@@ -1,5 +1,5 @@
-//! A server behind a control plane with tenants. Each may do everything in a namespace of its own
-//! and nothing elsewhere.
+//! A server behind a control plane with tenants. Each tenant has all permissions in its own
+//! namespace and none elsewhere.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,13 +19,13 @@ use crate::harness::{Expect, TestServer, request};
 use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Identity};
 
-/// May do everything in `ten-a`.
+/// Has all permissions in `ten-a`.
 pub(crate) const MALLORY: Tenant = Tenant { name: "mallory", namespace: "ten-a" };
-/// May do everything in `ten-a` but pull from its streams.
+/// Has all permissions in `ten-a` except pulling from its streams.
 pub(crate) const MIKE: Tenant = Tenant { name: "mike", namespace: "ten-a" };
-/// May do everything in `ten-b`.
+/// Has all permissions in `ten-b`.
 pub(crate) const VICTOR: Tenant = Tenant { name: "victor", namespace: "ten-b" };
-/// May do everything, and works in `ten-b`.
+/// Has all permissions, and works in `ten-b`.
 pub(crate) const ADMIN: Tenant = Tenant { name: "admin", namespace: "ten-b" };
 
 #[derive(Clone, Copy, Debug)]
@@ -45,12 +45,13 @@ pub(crate) struct Tenants {
 type Reviews = Arc<Mutex<Vec<(String, Value)>>>;
 
 impl Tenants {
-    /// Starts the server and its control plane. `ten-a` has the streams `mine` and `more`, `ten-b` has `s`.
+    /// Starts the server and its control plane. `ten-a` has the streams `mine` and `more`, `ten-b`
+    /// has `s`.
     pub(crate) async fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
+        let folder = tempfile::tempdir().expect("a folder can be created");
         let reviews = Reviews::default();
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("there is a free port");
-        let address = listener.local_addr().expect("it listens");
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
+        let address = listener.local_addr().expect("the listener has an address");
         let app = control_plane(reviews.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         let kubeconfig = folder.path().join("kubeconfig");
@@ -70,11 +71,11 @@ impl Tenants {
         tenants
     }
 
-    /// Replaces the store of the stopped server by that of another folder and starts the server.
+    /// Replaces the store of the stopped server with that of another folder, and starts the server.
     pub(crate) async fn serve_instead(&mut self, folder: &std::path::Path) {
         let data = self.server.folder().join("data");
         std::fs::remove_dir_all(&data).expect("the old store can be removed");
-        std::fs::rename(folder, &data).expect("the new one can be put there");
+        std::fs::rename(folder, &data).expect("the new store can be moved");
         self.server.restart().await;
     }
 
@@ -91,7 +92,7 @@ impl Tenants {
     ) -> Answer {
         let request = request(method, path);
         let request = body.map_or_else(|| request.clone(), |body| request.clone().json(body));
-        self.client(tenant).send(request).await.expect("an answer")
+        self.client(tenant).send(request).await.expect("a response")
     }
 
     pub(crate) async fn get(&self, tenant: Tenant, path: &str) -> Answer {
@@ -118,7 +119,7 @@ impl Tenants {
         self.get(tenant, &tenant.path(&format!("imagestreamimages/{stream}@{image}"))).await
     }
 
-    /// The attributes of the reviews for a user, without those of the requests themselves.
+    /// Returns the attributes of the reviews for a user, except those of the requests themselves.
     pub(crate) fn reviews_of(&self, tenant: Tenant) -> Vec<Value> {
         let reviews = self.reviews.lock().unwrap_or_else(PoisonError::into_inner);
         let of_user = reviews.iter().filter(|(user, _)| user == tenant.name);
@@ -129,7 +130,7 @@ impl Tenants {
 }
 
 impl Tenant {
-    /// The path of a resource in the tenant's namespace.
+    /// Returns the path of a resource in the tenant's namespace.
     pub(crate) fn path(&self, resource: &str) -> String {
         format!("namespaces/{}/{resource}", self.namespace)
     }

@@ -1,4 +1,4 @@
-//! What `/metrics` and the log tell of what is stored.
+//! Storage usage in `/metrics` and in the log.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,12 +7,12 @@ use crate::fixtures::{digest, image, stream};
 use crate::harness::{Api, Expect, STREAMS, TestServer, eventually};
 use crate::support::client::Request;
 
-/// The value of one series; none while it is not there.
+/// Returns the value of a series, or none if the series is absent.
 async fn metric(api: &Api, series: &str) -> Option<u64> {
     let answer = api.ask(Request::new("GET", "/metrics")).await;
     let text = String::from_utf8_lossy(&answer.body).into_owned();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    value.map(|value| value.parse().expect("it is a whole number"))
+    value.map(|value| value.parse().expect("the value is an integer"))
 }
 
 fn of(metric: &str, resource: &str) -> String {
@@ -70,14 +70,14 @@ async fn the_gauges_tell_of_the_file_and_of_compaction() {
         let made = api.post(STREAMS, &stream(name)).await.is(201);
         let revision = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();
         let current = "imagestream_apiserver_storage_current_revision";
-        eventually("the gauge moves on", || async {
+        eventually("the gauge reaches the revision", || async {
             metric(&api, current).await >= Some(revision)
         })
         .await;
         revision
     };
     let first = write("first").await;
-    // Some seconds lie between two looks, which are enough for compaction here.
+    // The gauges are refreshed every few seconds, which is enough for a compaction here.
     write("second").await;
     let compacted = metric(&api, "imagestream_apiserver_storage_compact_revision").await;
     assert!(compacted >= Some(first), "{compacted:?} and {first}");

@@ -1,4 +1,4 @@
-//! Watches: what a watcher is told, from where on, and how a watch ends.
+//! Watches: their events, their start version, and their end.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -13,13 +13,13 @@ use crate::harness::{Api, Expect, STREAMS, TestServer, V1, request};
 use crate::support::client::Request;
 use crate::support::client::watch::Watch;
 
-/// Begins a watch of a path, whose query may say more.
+/// Starts a watch of a path, which may have a query.
 async fn watch(api: &Api, path: &str) -> Watch {
     let mark = if path.contains('?') { '&' } else { '?' };
     api.client.watch(request("GET", &format!("{path}{mark}watch=true"))).await
 }
 
-/// The resourceVersion of an object or of a list.
+/// Returns the resourceVersion of an object or of a list.
 fn version(object: &Value) -> &str {
     object["metadata"]["resourceVersion"].as_str().expect("a resourceVersion")
 }
@@ -57,7 +57,7 @@ async fn watch_starts_with_state_and_continues_with_changes() {
     assert_eq!(
         version(&event["object"]),
         version(&last),
-        "the version is that of the deletion: {deleted}"
+        "the event has the version of the deletion: {deleted}"
     );
 }
 
@@ -86,7 +86,7 @@ async fn a_page_of_what_is_there_follows_the_other() {
     );
     let rest = watch.rest().await;
     let types: Vec<_> = rest.iter().map(|event| event["type"].as_str()).collect();
-    assert_eq!(types, [Some("BOOKMARK")], "a last bookmark stands at the end: {rest:?}");
+    assert_eq!(types, [Some("BOOKMARK")], "the watch ends with a bookmark: {rest:?}");
 }
 
 #[tokio::test]
@@ -140,7 +140,8 @@ async fn the_older_paths_watch_as_well() {
     api.get("watch/namespaces/ns/images").await.is(404);
 }
 
-/// It would be allowed as a watch of one name, and show what has any.
+/// Without a namespace the request would be authorized for one name, but would show objects of
+/// every name.
 #[tokio::test]
 async fn watch_of_namespaced_object_needs_the_namespace() {
     let api = Api::with_stream().await;
@@ -157,7 +158,7 @@ async fn a_watch_goes_on_after_a_restart_where_it_was() {
     let mut before = watch(&api, &from).await;
     assert_eq!(before.told().await.as_deref(), Some("MODIFIED s"));
     api.server.stop().await;
-    assert_eq!(before.next().await, None, "a watch ends properly with its server");
+    assert_eq!(before.next().await, None, "the watch ends regularly with its server");
     api.restart().await;
     let mut after = watch(&api, &from).await;
     assert_eq!(after.told().await.as_deref(), Some("MODIFIED s"));
@@ -171,7 +172,7 @@ async fn a_server_that_ends_does_not_wait_for_its_watchers() {
     let mut watches = Vec::new();
     for _ in 0..3 {
         let mut watch = watch(&api, "imagestreams").await;
-        // A server that ends sends no events that it has not sent before.
+        // A server that shuts down sends no pending events, so the first event is read here.
         assert_eq!(watch.told().await.as_deref(), Some("ADDED s"));
         watches.push(watch);
     }
@@ -206,7 +207,7 @@ async fn a_watch_from_before_compaction_is_told_to_list_again() {
     assert!(status["message"].as_str().is_some_and(|told| told.starts_with(&text)), "{told}");
 }
 
-/// A watch that waits has been told all there is, whatever else is forgotten meanwhile.
+/// An idle watch has received all events, so compaction of older revisions does not affect it.
 #[tokio::test]
 async fn a_watch_of_what_does_not_change_outlives_compaction() {
     let api = Api::with(&["--compaction-interval=1s", "--compaction-retention=1s"]).await;
@@ -220,7 +221,7 @@ async fn a_watch_of_what_does_not_change_outlives_compaction() {
         watch(&api, &format!("{STREAMS}?labelSelector=few&resourceVersion={from}")).await;
     let old = format!("{STREAMS}?resourceVersion={from}&resourceVersionMatch=Exact");
     let number = AtomicUsize::new(0);
-    crate::harness::eventually("where they began is forgotten", || async {
+    crate::harness::eventually("the start version is compacted", || async {
         label(&api, "s", &number.fetch_add(1, Ordering::Relaxed).to_string()).await;
         api.get(&old).await.status == 410
     })
@@ -258,7 +259,7 @@ async fn there_are_only_so_many_watches() {
     api.get("images").await.is(200);
     drop(first);
     let granted = || async { api.get("images?watch=true&timeoutSeconds=1").await.status == 200 };
-    crate::harness::eventually("there is room for another", granted).await;
+    crate::harness::eventually("another watch is accepted", granted).await;
     let metrics = api.ask(Request::new("GET", "/metrics")).await;
     let text = String::from_utf8_lossy(&metrics.body).into_owned();
     let gauge =
@@ -275,7 +276,7 @@ async fn websocket_watch_sends_one_message_per_event() {
     assert_eq!(answer.status(), 101);
     let events = ["ADDED", "MODIFIED", "MODIFIED"];
     for (number, wanted) in events.into_iter().enumerate() {
-        let message = socket.next().await.expect("a message").expect("a sound one");
+        let message = socket.next().await.expect("a message").expect("a valid request");
         let text = message.into_text().expect("text");
         assert!(!text.ends_with('\n'));
         let event: Value = serde_json::from_str(&text).expect("JSON");
@@ -287,7 +288,7 @@ async fn websocket_watch_sends_one_message_per_event() {
     }
     drop(socket.next().await);
     api.server.stop().await;
-    let end = socket.next().await.expect("a message").expect("a sound one");
+    let end = socket.next().await.expect("a message").expect("a valid request");
     assert!(
         matches!(end, Message::Close(Some(ref frame)) if frame.code == CloseCode::Normal),
         "{end:?}"
@@ -303,14 +304,14 @@ async fn websocket_watch_ends_in_time_and_sends_protobuf() {
     )];
     let target = format!("{V1}/imagestreams?watch=true&timeoutSeconds=1");
     let (_, mut socket) = api.client.websocket(&target, &accept).await;
-    let message = socket.next().await.expect("a message").expect("a sound one");
+    let message = socket.next().await.expect("a message").expect("a valid request");
     let Message::Binary(bytes) = &message else { panic!("{message:?}") };
     assert!(bytes.starts_with(b"\x0a\x05ADDED"), "{bytes:?}");
-    let end = socket.next().await.expect("a message").expect("a sound one");
+    let end = socket.next().await.expect("a message").expect("a valid request");
     assert!(end.is_close(), "{end:?}");
 }
 
-/// Everybody sees every event, once and in order, be they fast or slow.
+/// Every client receives every event once and in order, fast or slow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_watchers_see_every_event_once_and_in_order() {
     const WATCHERS: usize = 100;

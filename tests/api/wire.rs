@@ -1,4 +1,5 @@
-//! What holds for every request: errors are a `Status`, identifiers, deadlines, limits, and the protocols of the port.
+//! Rules for every request: errors are a `Status`, audit IDs, deadlines, limits, and the protocols
+//! of the port.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::fixtures::{digest, image};
 use crate::harness::{Api, Expect, TestServer, request};
 use crate::support::client::{Identity, Request};
 
-/// The largest body that is read.
+/// The body limit in bytes.
 const MOST: usize = 3 << 20;
 
 #[tokio::test]
@@ -103,7 +104,7 @@ async fn http_1_1_needs_one_host_and_http_1_0_none() {
         let request = format!("{head}Connection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("the request is sent");
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("there is an answer");
+        stream.read_to_string(&mut answer).await.expect("the server responds");
         assert_eq!(answer.lines().next(), Some(line), "{head}");
         assert_eq!(answer.contains("\"kind\":\"Status\""), line.contains("400"), "{answer}");
     }
@@ -143,7 +144,7 @@ async fn a_request_keeps_its_audit_id_or_gets_one() {
 async fn invalid_timeout_is_refused_before_authentication() {
     let api = Api::start().await;
     let nobody = api.server.client(Identity::default());
-    let asked = nobody.send(request("GET", "images?timeout=soon")).await.expect("an answer");
+    let asked = nobody.send(request("GET", "images?timeout=soon")).await.expect("a response");
     let message = "invalid timeout specified in the request URL - time: invalid duration \"soon\"";
     asked.fails(400, "BadRequest", message);
     api.get("images?timeout=10s").await.is(200);
@@ -154,8 +155,14 @@ async fn invalid_timeout_is_refused_before_authentication() {
 async fn request_past_its_deadline_gets_a_response() {
     let api = Api::start().await;
     let slow = request("POST", "images?timeout=100ms").json(&image("a"));
-    let answer =
-        api.client.begin(slow).await.expect("it can be begun").answer().await.expect("an answer");
+    let answer = api
+        .client
+        .begin(slow)
+        .await
+        .expect("the request can be started")
+        .answer()
+        .await
+        .expect("a response");
     assert_eq!(answer.broken_promises(), [""; 0]);
     assert_eq!(answer.is(504)["reason"], "Timeout");
     let answer = api.get("images/a").await;
@@ -177,7 +184,7 @@ async fn large_answers_are_compressed_for_those_who_want_it() {
     assert_eq!(packed.header("vary"), Some("Accept-Encoding"));
     let mut text = Vec::new();
     std::io::copy(&mut flate2::read::GzDecoder::new(&packed.body[..]), &mut text)
-        .expect("the answer is compressed");
+        .expect("the response is compressed");
     assert_eq!(text, plain.body);
 }
 
@@ -201,7 +208,7 @@ async fn errors_come_as_yaml_and_indented_too() {
     assert_eq!((yaml.status, yaml.header("content-type")), (404, Some("application/yaml")));
     let status: Value =
         serde_saphyr::from_str(std::str::from_utf8(&yaml.body).expect("YAML is text"))
-            .expect("it is YAML");
+            .expect("the body is YAML");
     assert_eq!(status, api.get("images/a").await.is(404));
     for asked in [
         request("GET", "images/a?pretty=1"),
@@ -219,9 +226,11 @@ async fn one_connection_carries_many_requests_by_either_protocol() {
             .map(|number| request("POST", "images").json(&image(&format!("i{number}"))))
             .collect()
     };
-    let in_turn = api.client.send_in_turn(requests()).await.expect("HTTP/1.1 is spoken");
+    let in_turn =
+        api.client.send_in_turn(requests()).await.expect("the HTTP/1.1 handshake succeeds");
     assert!(in_turn.iter().all(|answer| answer.status == 201));
-    let together = api.client.send_together(requests()).await.expect("HTTP/2 is spoken");
+    let together =
+        api.client.send_together(requests()).await.expect("the HTTP/2 handshake succeeds");
     assert!(
         together.iter().all(|answer| answer.status == 409 && answer.broken_promises().is_empty())
     );
@@ -248,11 +257,11 @@ async fn tls_1_2_and_1_3_are_spoken() {
     {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_slice_iter(&ca) {
-            roots.add(each.expect("it is PEM")).expect("it is a certificate");
+            roots.add(each.expect("the file is PEM")).expect("the file is a certificate");
         }
         let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[spoken])
-            .expect("the provider knows the version")
+            .expect("the provider supports the version")
             .with_root_certificates(roots)
             .with_no_client_auth();
         let socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
@@ -265,7 +274,7 @@ async fn tls_1_2_and_1_3_are_spoken() {
     }
 }
 
-/// The first message of a client that speaks no newer version than this one: 2 for TLS 1.1, 3 for TLS 1.2.
+/// A ClientHello whose highest version is TLS 1.1 (`minor` is 2) or TLS 1.2 (`minor` is 3).
 fn greeting(minor: u8) -> Vec<u8> {
     let suites = [0xc0, 0x2b, 0xc0, 0x2f, 0xc0, 0x09, 0xc0, 0x13];
     let (curves, points, signatures) =
@@ -287,9 +296,9 @@ async fn tls_1_1_is_refused_with_the_alert_that_says_so() {
     let protocol_version = [0x15, 3, 3, 0, 2, 2, 70];
     for (minor, wanted) in [(3, &handshake[..]), (2, &protocol_version)] {
         let mut socket = TcpStream::connect(api.server.address()).await.expect("the port is open");
-        socket.write_all(&greeting(minor)).await.expect("the greeting is sent");
+        socket.write_all(&greeting(minor)).await.expect("the ClientHello is sent");
         let mut answer = vec![0; wanted.len()];
-        socket.read_exact(&mut answer).await.expect("there is an answer");
+        socket.read_exact(&mut answer).await.expect("the server responds");
         assert_eq!(answer, wanted, "TLS 1.{}", minor - 1);
     }
 }
@@ -300,6 +309,6 @@ async fn headers_have_a_limit() {
     let fits = request("GET", "images").header("x-large", &"x".repeat(500 << 10));
     api.ask(fits).await.is(200);
     let large = request("GET", "images").header("x-large", &"x".repeat(2 << 20));
-    let answer = api.client.send_unchecked(large).await.expect("an answer");
+    let answer = api.client.send_unchecked(large).await.expect("a response");
     assert_eq!(answer.status, 431);
 }

@@ -1,5 +1,5 @@
-//! Writing, whatever the resource: replacing, patching, applying and deleting, as far as the recorded conversations do not
-//! show it: what is done at the same time, what is too large, what leaves no trace.
+//! Writes of any resource: replace, patch, apply and delete, for cases that the recorded
+//! conversations do not cover: concurrent writes, oversized objects, dry runs.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ async fn patch(api: &Api, path: &str, kind: &str, body: &Value) -> Answer {
     .await
 }
 
-/// What an apply of the stream `s` sends that wants only one thing of its metadata or of its spec.
+/// An apply of the stream `s` that sets one field of its metadata or of its spec.
 fn wanted(part: &str, name: &str, value: &Value) -> Value {
     let mut stream = stream("s");
     stream[part][name] = value.clone();
@@ -367,7 +367,7 @@ async fn delete_collection_honours_limit_and_returns_items() {
     assert_eq!(
         names(&api.get(STREAMS).await.is(200)),
         ["a", "b", "c"],
-        "what is refused deletes nothing"
+        "a rejected request deletes nothing"
     );
     let deleted = api.delete(&format!("{STREAMS}?limit=2")).await.is(200);
     assert_eq!(deleted, before);
@@ -377,7 +377,8 @@ async fn delete_collection_honours_limit_and_returns_items() {
     assert_eq!(names(&api.get(STREAMS).await.is(200)), [""; 0]);
 }
 
-/// Creates a stream in a dry run from a body of a media type; tells status, message and warnings.
+/// Creates a stream in a dry run from a body of this media type. Returns status, message and
+/// warnings.
 async fn created(api: &Api, kind: &str, body: &str) -> (u16, String, Vec<String>) {
     let request =
         Request { body: Some(body.into()), ..request("POST", &format!("{STREAMS}?dryRun=All")) };

@@ -197,7 +197,7 @@ impl Client {
         let line = format!("{} {}", request.method, request.target);
         let answer = self.send_unchecked(request).await?;
         let broken = answer.broken_promises();
-        assert!(broken.is_empty(), "{line} answered {}: {}", answer.status, broken.join("; "));
+        assert!(broken.is_empty(), "{line} returned {}: {}", answer.status, broken.join("; "));
         Ok(answer)
     }
 
@@ -207,7 +207,7 @@ impl Client {
             request = request.header("authorization", &format!("Bearer {token}"));
         }
         let late =
-            || io::Error::new(io::ErrorKind::TimedOut, format!("no answer within {DEADLINE:?}"));
+            || io::Error::new(io::ErrorKind::TimedOut, format!("no response within {DEADLINE:?}"));
         timeout(DEADLINE, self.exchange(&request)).await.unwrap_or_else(|_| Err(late()))
     }
 

@@ -99,7 +99,7 @@ impl ServerFolder {
     /// Prepares a folder. `users` are additional lines of the token file:
     /// `token,user,uid,"group1,group2"`.
     pub(crate) fn new(flags: &[&str], users: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = tempfile::tempdir().expect("a temporary folder can be created");
         let known = format!(
             "{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n"
         );

@@ -1,4 +1,5 @@
-//! A client of HTTP/2 that sends what client libraries refuse to send: frames and header fields as given.
+//! An HTTP/2 client that sends frames and header fields as given, including those that client
+//! libraries reject.
 
 use std::io;
 
@@ -20,18 +21,18 @@ const CONTINUATION: u8 = 9;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 const ACK: u8 = 1;
-/// The largest frame that every server takes, in bytes.
+/// The maximum frame size that every server accepts, in bytes.
 const LARGEST: usize = 16 << 10;
 
-/// A connection. Methods panic when the server ends it.
+/// A connection. Methods panic if the server closes it.
 pub(crate) struct Raw {
     stream: TlsStream<TcpStream>,
     next: u32,
-    /// Bytes of DATA that the server takes on the connection.
+    /// The remaining flow-control window of the connection, in bytes.
     window: usize,
-    /// Parts of responses that were read while another was awaited.
+    /// Frames of other responses, read while one response was awaited.
     unseen: Vec<Frame>,
-    /// The streams that the server reset, with the error codes.
+    /// The streams that the server reset, with their error codes.
     pub(crate) resets: Vec<(u32, u32)>,
 }
 
@@ -47,11 +48,11 @@ struct Frame {
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Vec<u8>,
-    /// Whether the headers ended it.
+    /// True if the headers ended the stream.
     pub(crate) ended_with_headers: bool,
 }
 
-/// The fields of a request by an administrator; `path` is below the version of the API.
+/// The fields of a request of an administrator. `path` is below the group version.
 pub(crate) fn fields(method: &str, path: &str) -> Vec<(String, Vec<u8>)> {
     let token = identity_of_admin().token.expect("an administrator has a token");
     let fields = [
@@ -65,7 +66,8 @@ pub(crate) fn fields(method: &str, path: &str) -> Vec<(String, Vec<u8>)> {
 }
 
 impl Raw {
-    /// Opens a connection without a dynamic table for header fields, and with large windows for responses.
+    /// Opens a connection without a dynamic table for header fields, and with large windows for
+    /// responses.
     pub(crate) async fn open(api: &Api) -> Self {
         let stream = api.client.open(&["h2"]).await.expect("the handshake succeeds");
         let mut raw =
@@ -82,7 +84,7 @@ impl Raw {
         self.stream.flush().await.expect("the connection is open");
     }
 
-    /// Sends the headers of a request: its stream.
+    /// Sends the headers of a request and returns its stream.
     pub(crate) async fn request(&mut self, fields: &[(String, Vec<u8>)], body: Body) -> u32 {
         let stream = self.next;
         self.next += 2;
@@ -91,14 +93,14 @@ impl Raw {
         stream
     }
 
-    /// Sends a header block on a stream that is open or the next one.
+    /// Sends a header block on an open stream or the next one.
     pub(crate) async fn block(&mut self, stream: u32, block: &[u8], body: Body) {
         self.next = self.next.max(stream + 2);
         let frames = block_frames(stream, block, body);
         self.send(&frames).await;
     }
 
-    /// Sends requests and resets each right behind its headers.
+    /// Sends requests and resets each one right after its headers.
     pub(crate) async fn request_and_reset(&mut self, fields: &[(String, Vec<u8>)], count: u32) {
         let mut frames = Vec::new();
         for stream in (self.next..).step_by(2).take(count as usize) {
@@ -109,7 +111,7 @@ impl Raw {
         self.send(&frames).await;
     }
 
-    /// Sends a part of a body, once the connection has room for it.
+    /// Sends a part of a body as soon as the window of the connection allows it.
     pub(crate) async fn data(&mut self, stream: u32, payload: &[u8], body: Body) {
         while self.window < payload.len() {
             let frame = self.read().await;
@@ -120,7 +122,7 @@ impl Raw {
         self.send(&frame(DATA, flags, stream, payload)).await;
     }
 
-    /// Reads the headers of a response: the status.
+    /// Reads the headers of a response and returns its status.
     pub(crate) async fn status(&mut self, stream: u32) -> u16 {
         let frame = self.next_of(stream).await;
         assert_eq!(frame.kind, HEADERS, "stream {stream} has another frame: {:?}", self.resets);
@@ -148,7 +150,7 @@ impl Raw {
         Response { status: status(&head.payload), body, ended_with_headers }
     }
 
-    /// The next frame of a stream that carries a part of the response, or a reset of it.
+    /// Returns the next frame of a stream that carries a part of the response or resets the stream.
     async fn next_of(&mut self, stream: u32) -> Frame {
         if let Some(at) = self.unseen.iter().position(|frame| frame.stream == stream) {
             return self.unseen.remove(at);
@@ -166,7 +168,7 @@ impl Raw {
 
     async fn read(&mut self) -> Frame {
         let frame = self.read_frame().await.expect("the connection is open");
-        let word = || u32::from_be_bytes(frame.payload[..4].try_into().expect("it has four bytes"));
+        let word = || u32::from_be_bytes(frame.payload[..4].try_into().expect("four bytes"));
         match frame.kind {
             GOAWAY => panic!("the server ends the connection: {:?}", frame.payload),
             RST_STREAM => self.resets.push((frame.stream, word())),
@@ -190,7 +192,7 @@ impl Raw {
     }
 }
 
-/// Whether a body follows.
+/// The presence of a body after the headers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Body {
     None,
@@ -202,12 +204,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// Fields in as many frames as they need.
+/// Encodes fields in as many frames as they need.
 fn headers(stream: u32, fields: &[(String, Vec<u8>)], body: Body) -> Vec<u8> {
     block_frames(stream, &literals(fields), body)
 }
 
-/// Fields as literals that are not indexed (RFC 7541, section 6.2.2).
+/// Encodes fields as literals without indexing (RFC 7541, section 6.2.2).
 pub(crate) fn literals(fields: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -232,7 +234,7 @@ fn block_frames(stream: u32, block: &[u8], body: Body) -> Vec<u8> {
     frames
 }
 
-/// An integer with a prefix of seven bits (RFC 7541, section 5.1).
+/// Encodes an integer with a seven-bit prefix (RFC 7541, section 5.1).
 fn write_length(out: &mut Vec<u8>, length: usize) {
     let Some(mut rest) = length.checked_sub(127) else { return out.push(length as u8) };
     out.push(127);
@@ -243,9 +245,9 @@ fn write_length(out: &mut Vec<u8>, length: usize) {
     out.push(rest as u8);
 }
 
-/// The status at the beginning of a header block that uses no dynamic table.
+/// Decodes the status at the start of a header block that uses no dynamic table.
 fn status(block: &[u8]) -> u16 {
-    // Updates of the size of the table come first.
+    // Size updates of the dynamic table come first.
     let block = &block[block.iter().take_while(|byte| *byte & 0xe0 == 0x20).count()..];
     match *block {
         [indexed @ 0x88..=0x8e, ..] => {
@@ -259,7 +261,7 @@ fn status(block: &[u8]) -> u16 {
                 .parse()
                 .expect("a status is a number")
         }
-        _ => panic!("this is no status: {block:?}"),
+        _ => panic!("not a status: {block:?}"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Pages of lists: each list is of one moment, whatever is written between its pages, and until that is forgotten.
+//! Pages of lists: all pages show one revision, whatever is written between them, until compaction
+//! removes it.
 
 use serde_json::{Value, json};
 
@@ -6,7 +7,8 @@ use super::version;
 use crate::fixtures::{image, names};
 use crate::harness::{Api, ApiOf, Expect, TestServer, eventually};
 
-/// A server with the images i00, i01 and so on, each with some kilobytes; those with an even number have the label `even`.
+/// Starts a server with the images i00, i01 and so on, of `bytes` bytes each. Those with an even
+/// number have the label `even`.
 pub(super) async fn with_images<S: TestServer>(
     flags: &[&str],
     count: usize,
@@ -74,7 +76,7 @@ async fn compacted_page_is_410_with_a_fresh_token() {
         with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
     let first = api.get("images?limit=2").await.is(200);
     let next = format!("images?limit=1&continue={}", token(&first));
-    eventually("the moment is forgotten", || async {
+    eventually("the revision is compacted", || async {
         api.post("images", &image("new")).await.is(201);
         api.delete("images/new").await.is(200);
         api.get(&next).await.status == 410
@@ -91,7 +93,7 @@ async fn compacted_page_is_410_with_a_fresh_token() {
     assert_eq!((names(&rest), &rest["metadata"]["remainingItemCount"]), (vec!["i02x"], &json!(1)));
     assert!(version(&rest) > version(&first));
     let last = api.get(&format!("images?continue={}", token(&rest))).await;
-    assert!([200, 410].contains(&last.status), "it is of a moment that may be forgotten as well");
+    assert!([200, 410].contains(&last.status), "its revision may be compacted too");
 }
 
 #[tokio::test]
@@ -102,5 +104,5 @@ async fn pages_of_a_version_are_of_that_version() {
     let page = api.get(&format!("images?limit=2&resourceVersion={old}")).await.is(200);
     assert_eq!((names(&page), version(&page)), (vec!["i00", "i01"], old));
     let all = api.get("images?limit=1&resourceVersion=0").await.is(200);
-    assert_eq!(names(&all), ["i01", "i02"], "a list of any version comes whole");
+    assert_eq!(names(&all), ["i01", "i02"], "a list at any version ignores the limit");
 }

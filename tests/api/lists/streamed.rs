@@ -1,4 +1,4 @@
-//! Large lists, which are sent while they are read.
+//! Large lists, which the server sends while it reads them.
 
 use std::fs;
 use std::io::Read;
@@ -44,7 +44,7 @@ async fn a_large_list_is_the_same_in_every_representation() {
         (Some("gzip"), Some("Accept-Encoding"))
     );
     let mut body = Vec::new();
-    GzDecoder::new(&*compressed.body).read_to_end(&mut body).expect("it is complete");
+    GzDecoder::new(&*compressed.body).read_to_end(&mut body).expect("the response is complete");
     assert_eq!(body, plain.body);
 
     let yaml = api.get_as("images", "application/yaml").await;
@@ -83,7 +83,7 @@ async fn a_long_list_takes_little_memory_however_slowly_it_is_read() {
     const IMAGES: usize = 100;
     const BYTES: usize = 250_000;
     let api: ProcessApi = with_images(&[], IMAGES, BYTES).await;
-    // What is needed once is there.
+    // One-time allocations are not part of the measurement.
     api.get("images?limit=20").await.is(200);
     let before = resident(&api);
     let mut slow = api.client.open(&["http/1.1"]).await.expect("the port is open");
@@ -94,16 +94,16 @@ async fn a_long_list_takes_little_memory_however_slowly_it_is_read() {
     let (mut read, mut most, mut piece) = (0, 0, vec![0; 64 << 10]);
     loop {
         most = most.max(resident(&api).saturating_sub(before));
-        match slow.read(&mut piece).await.expect("it is not broken off") {
+        match slow.read(&mut piece).await.expect("the response is not cut off") {
             0 => break,
             bytes => read += bytes,
         }
     }
     assert!(read > IMAGES * BYTES, "{read} bytes were read");
-    assert!(most < 12 << 20, "{most} bytes were taken for a list of {read}");
+    assert!(most < 12 << 20, "the server grew by {most} bytes for a list of {read}");
 }
 
-/// Flips a bit wherever the file of the server holds a text.
+/// Flips a bit at every occurrence of a text in the store file of the server.
 fn damage(api: &Api, text: &str) {
     let path = api.server.folder().join("data/store.redb");
     let mut content = fs::read(&path).expect("the file can be read");
@@ -128,35 +128,35 @@ async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
     api.restart().await;
 
     let broken = api.client.send(request("GET", "images")).await;
-    assert!(broken.is_err(), "it has no end");
+    assert!(broken.is_err(), "the response is cut off");
     let told = || async {
         api.server.log().iter().any(|line| line.contains("cannot read the rest of a list"))
     };
-    eventually("the log tells why", told).await;
+    eventually("the log reports the error", told).await;
     let first = api.get("images?limit=15").await.is(200);
     let token = first["metadata"]["continue"].as_str().unwrap_or_default();
-    // What is read before the answer begins is told in a status.
+    // An error before the first byte of the response becomes a status.
     api.get(&format!("images?continue={token}")).await.is(500);
     api.get("images/i14").await.is(200);
 }
 
-/// A number of protobuf, and what stands behind it.
+/// Decodes a protobuf varint and returns it with the rest.
 fn varint(bytes: &[u8]) -> (usize, &[u8]) {
     let length = bytes.iter().position(|byte| *byte < 0x80).expect("a number ends") + 1;
     let (number, rest) = bytes.split_at(length);
     (number.iter().rev().fold(0, |number, byte| number << 7 | usize::from(byte & 0x7f)), rest)
 }
 
-/// The content of the field that comes first, which has this tag, and what stands behind it.
+/// Returns the content of the first field, which must have this tag, and the rest.
 fn field(tag: u8, bytes: &[u8]) -> (&[u8], &[u8]) {
     assert_eq!(bytes[0], tag);
     let (length, rest) = varint(&bytes[1..]);
     rest.split_at(length)
 }
 
-/// The items of a list in protobuf, as they are written one behind the other.
+/// The encoded items of a protobuf list, one after the other.
 fn items(body: &[u8]) -> &[u8] {
-    let (_, raw) = field(0x0a, body.strip_prefix(b"k8s\0").expect("it is protobuf"));
+    let (_, raw) = field(0x0a, body.strip_prefix(b"k8s\0").expect("the body is protobuf"));
     let (list, end) = field(0x12, raw);
     assert_eq!(end, [0x1a, 0, 0x22, 0]);
     field(0x0a, list).1
@@ -181,7 +181,7 @@ async fn large_protobuf_list_equals_its_pages() {
                 .to_owned();
             assert_eq!(token.is_empty(), page == 4);
         }
-        assert!(items(&large.body) == pages, "the pages are together what the list is");
+        assert!(items(&large.body) == pages, "the pages together equal the list");
         assert!(pages.starts_with(items(&limited.body)) && limited.body.len() > 19 * 20_000);
     }
 }

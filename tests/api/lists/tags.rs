@@ -1,11 +1,11 @@
-//! Lists of tags: in the order of their whole names, and in pages that leave nothing out.
+//! Lists of tags: sorted by full name, with pages that skip no tag.
 
 use serde_json::{Value, json};
 
 use crate::fixtures::{image, mapping, names, stream};
 use crate::harness::{Api, Expect};
 
-/// Streams of which some begin with the name of another, in the order of what stands behind it.
+/// Stream names in byte order. Several are prefixes of others.
 const STREAMS: [&str; 9] = ["a", "a-b", "a-b-c", "a.b", "a1", "a1-x", "a_b", "ab", "b"];
 const TAGS: [&str; 3] = ["latest", "1.0", "v-2"];
 
@@ -49,7 +49,7 @@ fn expected(namespace: &str, tags: &[&str]) -> Vec<String> {
     expected
 }
 
-/// All pages of a list, each of so many.
+/// Reads a list in pages of `limit` tags.
 async fn in_pages(api: &Api, path: &str, limit: usize) -> Vec<String> {
     let (mut seen, mut token) = (Vec::new(), String::new());
     loop {
@@ -76,7 +76,7 @@ async fn tags_come_in_the_order_of_their_whole_names() {
     assert_eq!(
         whole_names(&api.get("imagestreamtags").await.is(200)),
         everywhere,
-        "namespaces as streams are listed"
+        "namespaces are sorted as in lists of streams"
     );
 }
 
@@ -112,7 +112,7 @@ async fn pages_of_tags_show_one_moment() {
     let api = with_tags().await;
     let path = "namespaces/ns/imagestreamtags";
     let first = api.get(&format!("{path}?limit=8")).await.is(200);
-    let token = first["metadata"]["continue"].as_str().expect("there is more");
+    let token = first["metadata"]["continue"].as_str().expect("the list has a next page");
     for name in ["a", "a1", "b"] {
         api.delete(&format!("namespaces/ns/imagestreams/{name}")).await.is(200);
     }

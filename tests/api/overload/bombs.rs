@@ -1,4 +1,4 @@
-//! Requests that are small for their client and large for the server: refused, in good time, without growing.
+//! Requests that are cheap to send and expensive to process: rejected in time, with bounded memory.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use super::resident;
 use crate::harness::{Api, Expect, ProcessApi, request};
 use crate::support::client::Request;
 
-/// The longest that any of these may take, in a build for tests on a busy machine.
+/// The maximum duration of such a request, in a test build on a busy machine.
 const PROMPT: Duration = Duration::from_secs(10);
-/// By how much the server may grow meanwhile.
+/// The maximum growth of the server's memory in bytes.
 const GROWTH: usize = 160 << 20;
-/// A little less than the largest body that is read.
+/// A body size just below the limit, in bytes.
 const ALMOST: usize = (3 << 20) - 1024;
 
 fn body(kind: &str, text: String) -> Request {
@@ -19,7 +19,8 @@ fn body(kind: &str, text: String) -> Request {
     request
 }
 
-/// Lists of references to lists of references: a few lines that stand for billions.
+/// Returns lists of references to lists of references: a few lines that expand to billions of
+/// items.
 fn yaml_of_references() -> String {
     let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
@@ -29,7 +30,7 @@ fn yaml_of_references() -> String {
     text
 }
 
-/// An image of as many empty layers as have room: two bytes each.
+/// An image with as many empty layers as the body limit allows, at two bytes each.
 fn protobuf_body() -> Request {
     let image = [0x32, 0].repeat(ALMOST / 2 - 100);
     let mut object = b"k8s\0".to_vec();
@@ -88,7 +89,7 @@ async fn a_body_is_refused_by_the_length_that_it_announces() {
     let api = Api::start().await;
     let huge = request("POST", "images").header("content-length", &(1_u64 << 40).to_string());
     let huge = huge.header("expect", "100-continue");
-    let answer = api.client.send_unchecked(huge).await.expect("an answer");
+    let answer = api.client.send_unchecked(huge).await.expect("a response");
     assert_eq!(answer.status, 413);
 }
 
@@ -101,7 +102,7 @@ async fn header_lines_and_addresses_have_a_limit() {
     for (name, request, code) in
         [("lines", lines, 431), ("address", long(80 << 10), 414), ("huge", long(2 << 20), 431)]
     {
-        let answer = api.client.send_unchecked(request).await.expect("an answer");
+        let answer = api.client.send_unchecked(request).await.expect("a response");
         assert_eq!(answer.status, code, "{name}");
     }
 }

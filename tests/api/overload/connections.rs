@@ -1,7 +1,7 @@
-//! Connections that do nothing, and very many of them.
+//! Thousands of idle connections.
 //!
-//! There are 10,000 that say nothing at all. Handshakes take long in a build for tests, so fewer go that far;
-//! `OVERLOAD_CONNECTIONS=10000` makes it as many.
+//! 10,000 connections send nothing at all. TLS handshakes are slow in a test build, so fewer
+//! connections complete one; `OVERLOAD_CONNECTIONS=10000` raises their number to 10,000.
 
 use std::env;
 use std::time::{Duration, Instant};
@@ -16,22 +16,23 @@ use crate::harness::{Expect, ProcessApi, TestServer};
 
 const SILENT: usize = 10_000;
 const HANDSHAKES: usize = 600;
-/// What one connection may cost the server: one that says nothing, and one that is encrypted. In bytes.
+/// The maximum memory of a connection before its handshake, in bytes.
 const SILENT_COST: usize = 4 << 10;
+/// The maximum memory of a connection after its handshake, in bytes.
 const IDLE_COST: usize = 60 << 10;
-/// What is not due to the connections.
+/// Memory that is not due to the connections, in bytes.
 const BESIDES: usize = 16 << 20;
-/// The longest that an answer may take meanwhile.
+/// The maximum response time beside these connections.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// So many connections, or as many as the system allows this process.
+/// Returns the wanted number of connections, or the highest number that the system allows.
 fn as_many_as_possible(wanted: usize) -> usize {
-    /// Files that are open besides.
+    /// File descriptors for other purposes.
     const OTHERS: u64 = 200;
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Processes that this one starts begin with the same limit.
+    // Child processes inherit the limit.
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
-        .expect("the limit may be raised so far");
+        .expect("the soft limit may be raised to the hard limit");
     let most = maximum.map_or(wanted, |most| most.saturating_sub(OTHERS) as usize);
     if most < wanted {
         println!("only {most} of {wanted} connections: the system allows {maximum:?} open files");
@@ -65,10 +66,10 @@ async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
     for _ in 0..count {
         silent.push(TcpStream::connect(api.server.address()).await.expect("the port is open"));
     }
-    // Accepted in turn: with this one all are.
+    // The server accepts connections in order: after this response it has accepted them all.
     answers_promptly(&api).await;
     check_cost(&api, before, count, SILENT_COST);
-    // They are given the time of a handshake.
+    // The server closes them when the handshake times out.
     for connection in &mut silent {
         assert_eq!(connection.read(&mut [0]).await.unwrap_or_default(), 0);
     }
@@ -78,7 +79,7 @@ async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
 #[tokio::test]
 async fn idle_and_half_open_connections_cost_little() {
     let wanted = env::var("OVERLOAD_CONNECTIONS")
-        .map_or(HANDSHAKES, |text| text.parse().expect("it is a number"));
+        .map_or(HANDSHAKES, |text| text.parse().expect("OVERLOAD_CONNECTIONS is a number"));
     let count = as_many_as_possible(wanted);
     let api = ProcessApi::start().await;
     let before = resident(&api);
@@ -94,7 +95,8 @@ async fn idle_and_half_open_connections_cost_little() {
     answers_promptly(&api).await;
 }
 
-/// A connection that stays where it is: after the handshake, after an answer, or in the middle of a request.
+/// Opens a connection that stays idle: after the handshake, after a response, or in the middle of a
+/// request.
 async fn half_open(api: &ProcessApi, number: usize) -> impl Sized + use<> {
     let protocol = if number.is_multiple_of(4) { "h2" } else { "http/1.1" };
     let mut stream = api.client.open(&[protocol]).await.expect("the handshake succeeds");
@@ -108,7 +110,7 @@ async fn half_open(api: &ProcessApi, number: usize) -> impl Sized + use<> {
     .expect("the connection is open");
     stream.flush().await.expect("the connection is open");
     if number % 4 == 2 {
-        stream.read_exact(&mut [0; 12]).await.expect("an answer");
+        stream.read_exact(&mut [0; 12]).await.expect("a response");
     }
     stream
 }

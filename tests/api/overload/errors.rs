@@ -1,4 +1,5 @@
-//! Bodies with very many faults, or faults about very long values: each answer is small, and so is what it costs.
+//! Bodies with very many errors, or with errors about very long values: each response is small and
+//! cheap.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +10,14 @@ use crate::fixtures::{image, mapping, stream};
 use crate::harness::{Expect, MAPPINGS, ProcessApi, STREAMS, request};
 use crate::support::client::Request;
 
-/// The most bytes of an answer that is an error.
+/// The maximum size of an error response in bytes.
 const MOST_BYTES: usize = 128 << 10;
-/// The most bytes of one value in an answer.
+/// The maximum length of one value in an error response, in bytes.
 const MOST_SHOWN: usize = 2 << 10;
-/// The longest that any of these may take, in a build for tests on a busy machine.
+/// The maximum duration of such a request, in a test build on a busy machine.
 const PROMPT: Duration = Duration::from_secs(10);
-/// By how much the peak of the server's memory may rise. Of a body of 300 kB its values alone take some 20 MiB.
+/// The maximum growth of the server's peak memory in bytes. The values of a 300 kB body alone take
+/// about 20 MiB.
 const GROWTH: usize = 96 << 20;
 
 const MERGE: &str = "application/merge-patch+json";
@@ -29,7 +31,7 @@ fn patch(path: &str, kind: &str, body: &Value) -> Request {
     Request { body, ..request("PATCH", path).header("content-type", kind) }
 }
 
-/// A text of the letter that [`longest_run`] looks for.
+/// A text of the letter that [`longest_run`] counts.
 fn long(bytes: usize) -> String {
     "Z".repeat(bytes)
 }
@@ -38,7 +40,7 @@ fn longest_run(body: &[u8]) -> usize {
     body.split(|byte| *byte != b'Z').map(<[u8]>::len).max().unwrap_or_default()
 }
 
-/// Sends each request to a server of its own that has a stream `s`, and looks at what the answer is and costs.
+/// Sends each request to a new server with a stream `s`, and checks the response and its cost.
 async fn all_are_small(cases: Vec<(&str, u16, Request)>) {
     let mut faults = Vec::new();
     for (name, code, request) in cases {
@@ -58,7 +60,7 @@ async fn is_small(api: &ProcessApi, code: u16, request: Request) {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
-/// What is wrong with the answer to a request, or with what it costs.
+/// Sends a request and returns the errors in its response and its cost.
 async fn faults_of(api: &ProcessApi, code: u16, request: Request) -> Vec<String> {
     let (before, start) = (peak(api), Instant::now());
     let answer = api.ask(request).await;
@@ -67,7 +69,7 @@ async fn faults_of(api: &ProcessApi, code: u16, request: Request) -> Vec<String>
     let head = || String::from_utf8_lossy(&answer.body[..bytes.min(300)]).into_owned();
     let faults = [
         (answer.status != code).then(|| format!("{} instead of {code}: {}", answer.status, head())),
-        (bytes >= MOST_BYTES).then(|| format!("an answer of {bytes} bytes: {}", head())),
+        (bytes >= MOST_BYTES).then(|| format!("a response of {bytes} bytes: {}", head())),
         (shown > MOST_SHOWN).then(|| format!("{shown} bytes of one value: {}", head())),
         (time >= PROMPT).then(|| format!("takes {time:?}")),
         (grown >= GROWTH).then(|| format!("costs {grown} bytes")),
@@ -99,7 +101,7 @@ async fn owners_that_all_control_cost_little() {
     .await;
 }
 
-/// An apply of the stream `s` with one tag that has fields that no tag has.
+/// An apply of the stream `s` with one tag that has unknown fields.
 fn unknown_fields(name: &str, fields: usize) -> Value {
     let mut tag = json!({"name": name});
     (0..fields).for_each(|at| tag[format!("u{at}")] = 1.into());

@@ -1,4 +1,5 @@
-//! Requests whose work is large: they share a few places, whatever the number of workers, and have limits of their own.
+//! Large requests: they share a few slots, whatever the number of workers, and have their own
+//! limits.
 
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,14 @@ use crate::harness::{
 use crate::support::client::Request;
 use crate::support::process::{Launch, ServerProcess};
 
-/// The longest that a probe may take beside large requests.
+/// The maximum response time of a probe beside large requests.
 const PROMPT: Duration = Duration::from_secs(1);
-/// How often it is tried.
+/// The number of probes.
 const PROBES: usize = 30;
-/// Large requests at a time.
+/// The number of concurrent large requests.
 const AT_ONCE: usize = 40;
-/// By how much the server may grow beside their bodies: what some of them take, not all.
+/// The maximum growth of the server's memory, besides request bodies, in bytes. It allows some of
+/// the requests to run at once, but not all.
 const GROWTH: usize = 640 << 20;
 
 async fn with_workers(workers: &str) -> ProcessApi {
@@ -29,7 +31,7 @@ async fn with_workers(workers: &str) -> ProcessApi {
     ProcessApi { client: server.admin(), server }
 }
 
-/// A merge patch of many small values.
+/// A merge patch with many small values.
 fn wide_patch() -> Request {
     let mut patch = request("PATCH", &format!("{STREAMS}/s"))
         .header("content-type", "application/merge-patch+json");
@@ -37,7 +39,7 @@ fn wide_patch() -> Request {
     patch
 }
 
-/// An apply of many tags.
+/// An apply with many tags.
 fn wide_apply() -> Request {
     let tags: Vec<Value> =
         (0..40_000).map(|number| json!({"name": format!("t{number}")})).collect();
@@ -49,7 +51,8 @@ fn wide_apply() -> Request {
     apply
 }
 
-/// Sends the same request again and again over many connections, and looks how probes fare and memory grows meanwhile.
+/// Repeats one request over many connections, and checks the response times of probes and the
+/// memory.
 async fn probes_answer_beside(workers: &str, attack: Request) {
     let api = with_workers(workers).await;
     api.post(STREAMS, &stream("s")).await.is(201);
@@ -59,7 +62,7 @@ async fn probes_answer_beside(workers: &str, attack: Request) {
         let (client, attack) = (api.server.admin(), attack.clone());
         attackers.spawn(async move {
             loop {
-                // It may be refused, or end where the test does.
+                // The request may be rejected, or cut off by the end of the test.
                 let _ = client.send_unchecked(attack.clone()).await;
             }
         });
@@ -106,12 +109,12 @@ async fn small_requests_get_through_beside_large_ones() {
     };
     let (large, ()) = tokio::join!(large, small);
     for answer in large {
-        let answer = answer.expect("an answer");
+        let answer = answer.expect("a response");
         assert!([200, 413, 422].contains(&answer.status), "{}", answer.status);
     }
 }
 
-/// An image of so many layers that no other image has.
+/// An image with `layers` layers that no other image has.
 fn with_layers(number: usize, layers: usize) -> Value {
     let mut image = image(&digest(&format!("{number:x}f")));
     let layer = |at: usize| json!({"name": digest(&format!("{number:x}e{at:x}e")), "size": 5, "mediaType": "layer"});
@@ -119,7 +122,7 @@ fn with_layers(number: usize, layers: usize) -> Value {
     image
 }
 
-/// Makes an image with the right to do so, whose layers count without a manifest, and pushes it.
+/// Creates an image as an administrator, whose layers count without a manifest, and pushes it.
 async fn push_vouched(api: &ProcessApi, tag: &str, image: &Value) {
     api.post("images", image).await.is(201);
     api.push(tag, image).await;
@@ -155,7 +158,7 @@ async fn layers_beyond_a_size_are_refused_and_say_what_to_do() {
 async fn a_new_part_is_found_at_once_while_others_push_lists() {
     let api = Api::with_stream().await;
     api.post(STREAMS, &stream("other")).await.is(201);
-    // A list that lists the next one, which comes later without a push to the stream, and so on.
+    // Each list refers to the next one, which is created later without a push to the stream.
     let list = |round: usize| digest(&format!("a{round:x}a"));
     api.push("t", &index(&list(0), &[&list(1)])).await;
     for round in 1..30 {
@@ -175,7 +178,7 @@ async fn a_new_part_is_found_at_once_while_others_push_lists() {
     }
 }
 
-/// A stream with tags that come from so many other streams.
+/// A stream with one tag per namespace, which refers to a stream in that namespace.
 fn with_sources(namespaces: impl Iterator<Item = String>) -> Value {
     let mut stream = stream("tags");
     let tag = |(number, namespace): (usize, String)| {
@@ -204,7 +207,7 @@ async fn a_write_that_needs_too_many_others_is_refused() {
         "imagestreams.image.openshift.io \"tags\" cannot be written: it refers to 1001 other objects, and one write may \
          refer to at most 1000: split it into several writes",
     );
-    // So many are looked for, and are not there.
+    // These writes are within the limit. Their sources do not exist.
     for fits in [elsewhere(100), here(1000)] {
         let answer = api.post(STREAMS, &fits).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();

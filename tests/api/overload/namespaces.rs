@@ -1,4 +1,4 @@
-//! One tenant among many: how much a namespace may hold.
+//! The object quota of a namespace.
 
 use futures_util::future::join_all;
 

@@ -1,4 +1,4 @@
-//! Clients that read slowly, or not at all.
+//! Clients that read slowly or not at all.
 
 use std::time::{Duration, Instant};
 
@@ -13,15 +13,18 @@ use crate::fixtures::image;
 use crate::harness::{Api, ApiOf, Expect, ProcessApi, TestServer, V1, eventually, request};
 use crate::support::client::Request;
 
-/// The images of the large list, each of which has almost as many annotations as it may, in bytes.
+/// The number of images in the large list.
 const IMAGES: usize = 56;
+/// The size of the annotations of each image in bytes, just below their limit.
 const ANNOTATIONS: usize = 250 << 10;
-/// What the server keeps for bodies of answers, what one of them counts for while it is made, and what may come besides.
+/// The memory budget of the server for response bodies, in bytes.
 const MEMORY: usize = 256 << 20;
+/// The share of the budget that a response reserves while it is encoded, in bytes.
 const STREAMED: usize = 2 << 20;
+/// The maximum growth besides the budget, in bytes.
 const BESIDES: usize = 64 << 20;
 
-/// A server with a list that is far larger than what the buffers of the system take.
+/// Starts a server with a list that is far larger than the socket buffers.
 async fn with_large_list<S: TestServer>(flags: &[&str]) -> ApiOf<S> {
     let api = ApiOf::with(flags).await;
     for number in 0..IMAGES {
@@ -32,7 +35,8 @@ async fn with_large_list<S: TestServer>(flags: &[&str]) -> ApiOf<S> {
     api
 }
 
-/// Asks for the large list, or a watch that begins with it, and reads no more than that it comes, for as long as the result is kept.
+/// Requests the large list, or a watch that starts with it, and reads only the status line. The
+/// connection stays open until the result is dropped.
 async fn ask_by_http1<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let head = format!(
@@ -41,26 +45,26 @@ async fn ask_by_http1<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + 
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
     stream.flush().await.expect("the request is sent");
     let mut start = [0; 12];
-    stream.read_exact(&mut start).await.expect("an answer");
+    stream.read_exact(&mut start).await.expect("a response");
     assert_eq!(&start, b"HTTP/1.1 200");
     Kept(Box::new(stream))
 }
 
-/// The same on a connection of HTTP/2, which goes on to answer pings.
+/// Sends the same request over HTTP/2. The connection keeps answering pings.
 async fn ask_by_http2<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let stream = TokioIo::new(api.client.open(&["h2"]).await.expect("the port is open"));
     let handshake = http2::handshake(TokioExecutor::new(), stream).await;
-    let (mut sender, connection) = handshake.expect("HTTP/2 is spoken");
+    let (mut sender, connection) = handshake.expect("the HTTP/2 handshake succeeds");
     let connection = tokio::spawn(connection);
     let request = http::Request::get(format!("https://localhost{V1}/{path}"));
     let request =
         request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
     let answer =
-        sender.send_request(request.expect("the request is one")).await.expect("an answer");
+        sender.send_request(request.expect("the request is valid")).await.expect("a response");
     Kept(Box::new((answer, sender, connection)))
 }
 
-/// Whatever must not be dropped yet.
+/// Values that must stay alive until the end of a test.
 struct Kept(#[expect(dead_code, reason = "it is kept, not used")] Box<dyn Send>);
 
 impl Drop for Kept {
@@ -75,8 +79,8 @@ async fn is_turned_away(api: &Api) -> bool {
 async fn a_reader_that_takes_too_long_loses_its_place() {
     let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
-    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
-    eventually("the places are free", || async { !is_turned_away(&api).await }).await;
+    eventually("both slots are taken", || async { is_turned_away(&api).await }).await;
+    eventually("the slots are free", || async { !is_turned_away(&api).await }).await;
     drop((first, second));
 }
 
@@ -84,13 +88,17 @@ async fn a_reader_that_takes_too_long_loses_its_place() {
 async fn a_reader_that_goes_away_frees_its_place_at_once() {
     let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
-    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
+    eventually("both slots are taken", || async { is_turned_away(&api).await }).await;
     drop(first);
-    eventually("the place of HTTP/1.1 is free", || async { !is_turned_away(&api).await }).await;
+    eventually("the slot of the HTTP/1.1 request is free", || async {
+        !is_turned_away(&api).await
+    })
+    .await;
     let third = ask_by_http1(&api, "images").await;
-    eventually("both places are taken", || async { is_turned_away(&api).await }).await;
+    eventually("both slots are taken", || async { is_turned_away(&api).await }).await;
     drop(second);
-    eventually("the place of HTTP/2 is free", || async { !is_turned_away(&api).await }).await;
+    eventually("the slot of the HTTP/2 request is free", || async { !is_turned_away(&api).await })
+        .await;
     drop(third);
 }
 
@@ -111,13 +119,12 @@ async fn slow_readers_of_long_lists_share_a_bounded_memory() {
     let grown = resident(&api).saturating_sub(before);
     assert!(grown < MEMORY + BESIDES, "{grown} bytes for {fit} readers");
     drop(readers);
-    eventually("their places are given back", || async { api.get("images").await.status == 200 })
-        .await;
+    eventually("the slots are free", || async { api.get("images").await.status == 200 }).await;
 }
 
 const WATCH: &str = "images?watch=true";
 
-/// Watchers that read nothing of what they are told.
+/// Opens watches that read no events.
 async fn stuck_watchers(api: &Api) -> impl Sized + use<> {
     (ask_by_http1(api, WATCH).await, ask_by_http2(api, WATCH).await)
 }
@@ -133,9 +140,9 @@ async fn a_watcher_that_takes_nothing_loses_its_place() {
     let may_watch = || async {
         api.get(&format!("{WATCH}&resourceVersion={from}&timeoutSeconds=1")).await.status
     };
-    eventually("all places are taken", || async { may_watch().await == 429 }).await;
-    // Whoever is told nothing stays for as long as it likes: with two more there is no place left.
-    eventually("the places are free", || async { may_watch().await == 200 }).await;
+    eventually("all slots are taken", || async { may_watch().await == 429 }).await;
+    // A watch without events stays open: with two more like it, no slot would be free.
+    eventually("the slots are free", || async { may_watch().await == 200 }).await;
     let watches = || async {
         let answer = api.ask(Request::new("GET", "/metrics")).await;
         let text = String::from_utf8_lossy(&answer.body).into_owned();
@@ -144,7 +151,7 @@ async fn a_watcher_that_takes_nothing_loses_its_place() {
             .find(|line| line.starts_with("apiserver_longrunning_requests{verb=\"WATCH\""));
         line.and_then(|line| line.rsplit(' ').next()).map(str::to_owned)
     };
-    eventually("only the stuck ones are gone", || async {
+    eventually("only the stalled watches are closed", || async {
         watches().await.as_deref() == Some("1")
     })
     .await;

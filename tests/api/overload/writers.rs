@@ -5,11 +5,11 @@ use crate::fixtures::image;
 use crate::harness::{Expect, ProcessApi, eventually, request};
 use crate::support::client::Request;
 
-/// A little less than the largest body that is read.
+/// A body size just below the limit, in bytes.
 const ALMOST: usize = (3 << 20) - 1024;
-/// What the server keeps for bodies of requests. So many large ones fit.
+/// The memory budget of the server for request bodies, in bytes.
 const MEMORY: usize = 128 << 20;
-/// What it may take besides.
+/// The maximum growth besides the budget, in bytes.
 const BESIDES: usize = 64 << 20;
 
 fn large() -> Request {
@@ -24,13 +24,14 @@ async fn slow_writers_of_large_bodies_share_a_bounded_memory() {
     let before = resident(&api);
     let mut slow = Vec::new();
     for _ in 0..MEMORY / ALMOST {
-        slow.push(api.client.begin(large()).await.expect("it can be begun"));
+        slow.push(api.client.begin(large()).await.expect("the request can be started"));
     }
-    eventually("all are read", || async { in_flight(&api).await == slow.len() }).await;
-    // Announced is enough: nothing of the body has come.
+    eventually("all requests are in flight", || async { in_flight(&api).await == slow.len() })
+        .await;
+    // The announced length is enough for a rejection: no byte of the body has arrived.
     let mut announced = request("POST", "images").header("content-length", &ALMOST.to_string());
     announced = announced.header("content-type", "application/json");
-    eventually("large bodies are turned away", || async {
+    eventually("large bodies are rejected", || async {
         let answer = api.ask(announced.clone()).await;
         answer.status == 429 && answer.header("retry-after") == Some("1")
     })
@@ -40,10 +41,10 @@ async fn slow_writers_of_large_bodies_share_a_bounded_memory() {
     let grown = resident(&api).saturating_sub(before);
     assert!(grown < MEMORY + BESIDES, "{grown} bytes for {} bodies", slow.len());
     drop(slow);
-    eventually("the bodies are gone", || async { in_flight(&api).await == 0 }).await;
+    eventually("no request is in flight", || async { in_flight(&api).await == 0 }).await;
     api.ask(large()).await.is(400);
-    // The allocator gives back what is free while it has something to do.
-    eventually("the memory is given back", || async {
+    // The allocator returns free memory only while it handles requests.
+    eventually("the memory is released", || async {
         api.get("images/small").await.is(200);
         resident(&api) < before + BESIDES
     })

@@ -92,5 +92,5 @@ async fn read_line<R: AsyncBufRead + Unpin>(stream: &mut R) -> io::Result<String
 }
 
 fn bad(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("this is no HTTP/1.1: {what}"))
+    io::Error::new(io::ErrorKind::InvalidData, format!("not HTTP/1.1: {what}"))
 }
