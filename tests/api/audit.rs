@@ -111,6 +111,7 @@ async fn a_disk_that_is_full_does_not_stop_the_server() {
 
 #[tokio::test]
 async fn a_dash_is_stdout() {
+    // `--audit-log-path=-` logs to stdout.
     let folder = tempfile::tempdir().expect("a folder can be created");
     let at = |name: &str| folder.path().join(name);
     fs::write(at("tokens.csv"), "secret-token,admin,1\n").expect("the file can be written");

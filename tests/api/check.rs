@@ -61,6 +61,7 @@ async fn a_folder_that_others_can_enter_is_told_of() {
 
 #[tokio::test]
 async fn nothing_is_made_by_looking() {
+    // `check` creates no files.
     let folder = tempfile::tempdir().expect("a folder can be created");
     fs::write(folder.path().join("tokens.csv"), "secret,admin,1\n")
         .expect("the file can be written");
@@ -72,6 +73,7 @@ async fn nothing_is_made_by_looking() {
 
 #[tokio::test]
 async fn whatever_is_wrong_is_told_and_ends_with_1() {
+    // Every failed check is reported, and the exit code is 1.
     let mut server = Server::start(&[]).await;
     server.stop().await;
     let folder = server.folder();

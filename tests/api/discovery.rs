@@ -102,6 +102,7 @@ async fn one_document_tells_everything_and_is_sent_once() {
 
 #[tokio::test]
 async fn discovery_says_what_it_sends() {
+    // The content type matches the negotiated format.
     let api = Api::start().await;
     for path in PATHS {
         assert_eq!(
@@ -122,6 +123,7 @@ async fn discovery_says_what_it_sends() {
 
 #[tokio::test]
 async fn discovery_is_for_those_who_say_who_they_are() {
+    // Discovery needs authentication.
     let api = Api::start().await;
     let nobody = api.server.client(Identity::default());
     for path in PATHS {
@@ -177,6 +179,7 @@ async fn a_slash_at_the_end_changes_nothing() {
 
 #[tokio::test]
 async fn an_old_hash_is_no_redirection() {
+    // A stale `hash` returns the current document instead of a redirect.
     let api = Api::start().await;
     let answer = ask(&api, "/openapi/v3/apis/image.openshift.io/v1?hash=OLD").await;
     assert_eq!((answer.status, answer.header("cache-control")), (200, Some("no-cache, private")));

@@ -81,6 +81,7 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
 
 #[tokio::test]
 async fn a_second_process_takes_over_when_the_first_has_ended() {
+    // A second process waits for the lock of the data folder.
     let mut api = ProcessApi::with_stream().await;
     let at = |name: &str| api.server.folder().join(name).display().to_string();
     let flags =
@@ -101,6 +102,7 @@ async fn a_second_process_takes_over_when_the_first_has_ended() {
 
 #[tokio::test]
 async fn versions_go_on_where_they_ended() {
+    // Resource versions keep increasing after a crash.
     let mut api = ProcessApi::start().await;
     let mut last = version(&api.post("images", &image("a")).await.is(201));
     for name in ["b", "c"] {

@@ -182,6 +182,7 @@ async fn every_field_round_trips_through_image_and_stream() {
 
 #[tokio::test]
 async fn a_signature_without_a_known_state_may_not_claim_anything() {
+    // Claims of a signature require conditions.
     let api = Api::start().await;
     let mut image = layered(&digest("1"));
     image["signatures"][0]["conditions"] = json!([]);

@@ -191,6 +191,7 @@ async fn urls_of_sixty_kilobytes_work_and_longer_ones_are_414() {
 
 #[tokio::test]
 async fn cancelled_requests_end_nothing() {
+    // Hundreds of resets must not close the connection.
     let api = Api::start().await;
     let mut raw = Raw::open(&api).await;
     let watch = Watch::open(&mut raw).await;
@@ -202,6 +203,7 @@ async fn cancelled_requests_end_nothing() {
 
 #[tokio::test]
 async fn bodies_that_are_sent_on_after_the_response_end_nothing() {
+    // DATA frames after an early response must not close the connection.
     let api = Api::start().await;
     let mut raw = Raw::open(&api).await;
     let watch = Watch::open(&mut raw).await;

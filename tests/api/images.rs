@@ -73,6 +73,7 @@ async fn an_image_belongs_to_no_namespace() {
 
 #[tokio::test]
 async fn an_image_may_say_any_namespace_but_not_inside_of_a_mapping() {
+    // The namespace of an image is dropped, but an image in a mapping must not have one.
     let api = Api::with_stream().await;
     let mut elsewhere = image("a");
     elsewhere["metadata"]["namespace"] = "ns".into();
@@ -88,6 +89,7 @@ async fn an_image_may_say_any_namespace_but_not_inside_of_a_mapping() {
 
 #[tokio::test]
 async fn a_list_names_its_kind_once() {
+    // Items of a list have neither kind nor apiVersion.
     let api = with_images(&["b", "a"]).await;
     let list = api.get("images").await.is(200);
     assert_eq!(

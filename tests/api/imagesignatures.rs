@@ -18,6 +18,7 @@ async fn signatures(api: &Api) -> Vec<String> {
 
 #[tokio::test]
 async fn a_signature_lives_in_its_image_and_claims_nothing() {
+    // Signatures are stored in their image. Claims sent by the client are dropped.
     let api = Api::start().await;
     api.post("images", &image("app")).await.is(201);
     let made = api.post("imagesignatures", &signature("app@one", "MQ==")).await.is(201);
@@ -40,6 +41,7 @@ async fn a_signature_lives_in_its_image_and_claims_nothing() {
 
 #[tokio::test]
 async fn a_dry_run_signs_nothing_and_takes_no_signature() {
+    // Neither a create nor a delete is stored in a dry run.
     let api = Api::start().await;
     api.post("images", &image("app")).await.is(201);
     api.post("imagesignatures?dryRun=All", &signature("app@one", "MQ==")).await.is(201);

@@ -78,6 +78,7 @@ async fn the_whole_history_of_every_tag_counts() {
 
 #[tokio::test]
 async fn a_list_shows_its_parts_while_it_exists() {
+    // The images of a manifest list resolve in the stream as long as the list exists.
     let api = Api::with_stream().await;
     let (list, part) = (digest("1"), digest("2"));
     api.push("t", &index(&list, &[&part])).await;
@@ -157,6 +158,7 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
 
 #[tokio::test]
 async fn a_list_says_at_every_request_that_it_was_created_when_it_was() {
+    // A manifest list without a creation date gets that of its image object.
     let api = Api::with_stream().await;
     let manifest = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []});
     plant(&api, "t", &with_manifest(&digest("1"), &manifest, "")).await;
@@ -175,6 +177,7 @@ async fn a_list_says_at_every_request_that_it_was_created_when_it_was() {
 
 #[tokio::test]
 async fn what_is_missing_is_told_in_three_ways() {
+    // A missing stream, an unknown ID and a deleted image have different errors.
     let api = Api::with_stream().await;
     let name = digest("1");
     api.push("t", &image(&name)).await;

@@ -62,6 +62,7 @@ async fn pushes_of_many_tags_at_once_all_succeed_and_are_all_there() {
 
 #[tokio::test]
 async fn nobody_sees_an_event_without_its_image() {
+    // The image of every visible tag event can be read.
     let api = Api::with_stream().await;
     let pushes = async {
         for number in 0..32 {
@@ -138,6 +139,7 @@ async fn a_push_needs_a_tag_and_an_image() {
 
 #[tokio::test]
 async fn a_missing_stream_is_told_before_what_is_wrong_with_the_image() {
+    // A missing stream is reported before the errors of the image.
     let api = Api::with_stream().await;
     let part = json!({"digest": digest("1"), "mediaType": OCI_MANIFEST, "size": 7, "platform": {"os": "linux"}});
     let list = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [part]});
@@ -150,6 +152,7 @@ async fn a_missing_stream_is_told_before_what_is_wrong_with_the_image() {
 
 #[tokio::test]
 async fn a_push_gives_its_image_to_the_tags_that_follow() {
+    // A spec tag that refers to the pushed tag gets its image too.
     let api = Api::start().await;
     let mut following = stream("s");
     following["spec"] =

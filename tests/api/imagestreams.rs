@@ -24,6 +24,7 @@ async fn a_new_stream_has_no_status_but_its_repository() {
 
 #[tokio::test]
 async fn the_repository_from_outside_is_told_where_there_is_one() {
+    // `--external-registry-hostname` sets the public repository of a stream.
     let api = Api::with(&["--external-registry-hostname=registry.example.com"]).await;
     let made = api.post(STREAMS, &stream("s")).await.is(201);
     assert_eq!(made["status"]["publicDockerImageRepository"], "registry.example.com/ns/s");

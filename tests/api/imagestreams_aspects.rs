@@ -39,6 +39,7 @@ async fn layers_can_be_shown_as_metadata_but_not_as_a_table() {
 
 #[tokio::test]
 async fn without_a_cluster_there_are_no_secrets_whatever_the_stream() {
+    // Without a cluster the list is empty, even for a missing stream.
     let api = Api::start().await;
     let secrets = api.get(&format!("{STREAMS}/nosuch/secrets")).await.is(200);
     assert_eq!((&secrets["kind"], &secrets["items"]), (&json!("SecretList"), &json!([])));

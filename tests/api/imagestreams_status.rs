@@ -64,6 +64,7 @@ async fn a_write_on_an_old_version_is_a_conflict() {
 
 #[tokio::test]
 async fn a_write_must_say_what_it_is_made_from() {
+    // A status update needs a resourceVersion.
     let (api, mut stream) = with_wanted_tag().await;
     stream["metadata"]["resourceVersion"] = "".into();
     let message = "imagestreams.image.openshift.io \"s\" is invalid: metadata.resourceVersion: Invalid value: 0: must be \
@@ -103,6 +104,7 @@ async fn the_status_of_a_missing_stream_is_not_found() {
 
 #[tokio::test]
 async fn status_update_reports_metadata_errors_once_less() {
+    // An update of the stream validates the metadata once more than an update of its status.
     let (api, mut stream) = with_wanted_tag().await;
     stream["metadata"]["labels"] = json!({"a b": ""});
     let causes = async |path: String| {

@@ -57,6 +57,7 @@ async fn a_name_that_is_no_name_of_a_tag_is_a_fault_of_the_request() {
 
 #[tokio::test]
 async fn a_name_that_says_what_an_object_belongs_to_is_not_made_up() {
+    // `generateName` is rejected where the name refers to another object.
     let api = Api::with_stream().await;
     let message =
         "metadata.name was not generated: it says what the object belongs to, so it must be given";
@@ -71,6 +72,7 @@ async fn a_name_that_says_what_an_object_belongs_to_is_not_made_up() {
 
 #[tokio::test]
 async fn a_version_in_a_new_view_is_passed_over() {
+    // A create ignores the resourceVersion of views, and rejects it for stored kinds.
     let api = Api::with_stream().await;
     let versioned = |mut object: Value| {
         object["metadata"]["resourceVersion"] = "7".into();
@@ -226,6 +228,7 @@ async fn a_tag_shows_its_image_and_both_views_list_it() {
 
 #[tokio::test]
 async fn whatever_is_read_of_a_stream_is_of_a_version_that_has_come() {
+    // Every view of a stream rejects malformed and future resource versions.
     let api = Api::with_stream().await;
     api.push("t", &image("i")).await;
     for path in [
@@ -287,6 +290,7 @@ async fn an_image_tag_can_be_read_changed_and_written_back() {
 
 #[tokio::test]
 async fn a_limit_to_histories_holds_for_every_way_into_a_tag() {
+    // `--max-tag-history` counts events by reference and by push.
     let api = Api::with(&["--max-tag-history=2"]).await;
     api.post(STREAMS, &stream("s")).await.is(201);
     api.put(&format!("{TAGS}/s:t"), &tag("s:t", &reference("r.io/a:1"))).await.is(201);

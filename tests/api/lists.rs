@@ -80,6 +80,7 @@ async fn a_list_of_an_old_version_shows_what_was_there() {
 
 #[tokio::test]
 async fn a_list_is_never_older_than_wanted() {
+    // A future resourceVersion fails with 504, a compacted one with 410.
     let api = with_labels().await;
     let now = version(&api.get("images").await.is(200));
     let future = api.get(&format!("images?resourceVersion={}", now + 1000)).await;
@@ -115,6 +116,7 @@ async fn options_that_do_not_go_together_are_refused() {
 
 #[tokio::test]
 async fn a_list_reads_its_numbers_first_and_knows_no_export() {
+    // Numeric options are parsed before selectors, and `export` is ignored.
     let api = Api::start().await;
     let told = api.get(&format!("{STREAMS}?labelSelector=a%20b&limit=")).await.is(400);
     assert_eq!(told["message"], "strconv.ParseInt: parsing \"\": invalid syntax");

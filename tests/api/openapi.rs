@@ -147,6 +147,7 @@ fn recorded() -> Vec<Value> {
 
 #[tokio::test]
 async fn the_documents_are_made_of_the_resources_of_now() {
+    // The committed documents are up to date.
     let folder = tempfile::tempdir().expect("a folder can be created");
     let path = folder.path().to_str().expect("the path is text");
     let (status, _) = Running::start(["openapi", path], Output::Logged).end().await;
@@ -181,6 +182,7 @@ async fn the_documents_are_served_byte_for_byte() {
 
 #[tokio::test]
 async fn version_2_is_sent_as_protobuf_to_whoever_asks_for_that_first() {
+    // Protobuf is sent if it is the first supported type in `Accept`.
     let api = Api::start().await;
     let protobuf = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
     let ask =
@@ -249,6 +251,7 @@ fn recorded_answers_of_every_kind_are_as_the_schemas_say() {
 
 #[test]
 fn a_fault_is_seen() {
+    // The schema comparison of this module detects errors.
     for document in Document::both() {
         let mut image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "dockerImageLayers": [{"size": 1}]});
         assert_eq!(document.faults_of(&image), Vec::<String>::new());
@@ -281,6 +284,7 @@ async fn images_with_all_fields_are_answered_as_the_schemas_say() {
 
 #[test]
 fn version_2_knows_nothing_of_version_3() {
+    // Version 2 has no keywords of version 3.
     let [v2, _] = Document::both();
     let text = v2.content.to_string();
     for word in ["allOf", "anyOf", "nullable", "#/components", "\"default\""] {

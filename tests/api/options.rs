@@ -73,6 +73,7 @@ async fn refuses(flags: &[String], flag: &str) {
 
 #[tokio::test]
 async fn the_flags_that_the_others_differ_from_are_good() {
+    // The server starts with flags like those that the other tests change.
     let server = ServerProcess::start(&[
         "--request-timeout=1m30s",
         "-v",
@@ -85,6 +86,7 @@ async fn the_flags_that_the_others_differ_from_are_good() {
 
 #[tokio::test]
 async fn nobody_decides_who_may_do_what_by_default() {
+    // The authorization mode must be set explicitly.
     let files = Files::new();
     let mut flags = files.good();
     flags.remove(0);
@@ -101,6 +103,7 @@ async fn nobody_decides_who_may_do_what_by_default() {
 
 #[tokio::test]
 async fn somebody_must_be_able_to_prove_who_they_are() {
+    // The server needs at least one valid authentication source.
     let files = Files::new();
     let mut flags = files.good();
     flags.remove(1);

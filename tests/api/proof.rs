@@ -67,6 +67,7 @@ fn true_blobs() -> Vec<String> {
 
 #[tokio::test]
 async fn what_is_planted_under_a_digest_gives_way_to_the_image_itself() {
+    // A genuine image replaces a forged one of the same name.
     let tenants = Tenants::start().await;
     let victors = victors();
     let name = name_of(&victors);
@@ -89,6 +90,7 @@ async fn what_is_planted_under_a_digest_gives_way_to_the_image_itself() {
 
 #[tokio::test]
 async fn a_true_manifest_without_its_configuration_gives_way_to_both() {
+    // A manifest with its configuration replaces a manifest without it.
     let tenants = Tenants::start().await;
     let victors = victors();
     let name = name_of(&victors);
@@ -348,6 +350,7 @@ async fn who_may_pull_an_image_in_the_namespace_may_join_it() {
 
 #[tokio::test]
 async fn names_that_are_no_digest_are_joined_by_right_only() {
+    // A name that is not a digest cannot be proved, so pushing it needs read access.
     let tenants = Tenants::start().await;
     let mut app = victors();
     app["metadata"]["name"] = "app".into();
@@ -369,6 +372,7 @@ async fn names_that_are_no_digest_are_joined_by_right_only() {
 
 #[tokio::test]
 async fn one_push_needs_ten_reviews_at_most_and_a_proved_one_none() {
+    // An unproved push reviews access to the image and to at most nine of its streams.
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &victors()).await.is(201);
@@ -391,6 +395,7 @@ async fn one_push_needs_ten_reviews_at_most_and_a_proved_one_none() {
 
 #[tokio::test]
 async fn what_authority_gave_an_image_outlives_the_proof() {
+    // Changes by an administrator survive the replacement of a forged image.
     let tenants = Tenants::start().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);

@@ -310,6 +310,7 @@ async fn every_form_of_image_survives_export_and_check() {
 
 #[tokio::test]
 async fn objects_are_taken_out_of_backups_too() {
+    // `export --backup` reads a backup without a data folder.
     let api = server().await;
     let file = api.server.folder().join("backup");
     done(&["backup", text(&file)], &data(&api));
@@ -321,6 +322,7 @@ async fn objects_are_taken_out_of_backups_too() {
 
 #[test]
 fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
+    // `import` reads the list that kubectl prints, and skips invalid objects.
     let folder = tempfile::tempdir().expect("a folder can be created");
     let data = folder.path().join("data");
     let manifest = json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
@@ -528,6 +530,7 @@ async fn restore_reads_stdin_and_never_overwrites_a_store() {
 
 #[tokio::test]
 async fn a_file_is_compacted_after_the_server_only() {
+    // `compact` needs a stopped server.
     let mut api = server().await;
     let said = store(&["compact"], &data(&api));
     assert!(said.code == Some(1) && said.err.contains("a server is running on"), "{said:?}");

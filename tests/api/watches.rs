@@ -63,6 +63,7 @@ async fn watch_starts_with_state_and_continues_with_changes() {
 
 #[tokio::test]
 async fn a_page_of_what_is_there_follows_the_other() {
+    // A streaming list reads the initial events in pages, then sends the bookmark.
     let api = Api::start().await;
     let names: Vec<String> = (100..160).map(|number| format!("s{number}")).collect();
     for name in &names {
@@ -100,6 +101,7 @@ async fn a_watch_from_now_tells_nothing_of_before() {
 
 #[tokio::test]
 async fn selectors_turn_changes_into_coming_and_going() {
+    // A change that makes an object match is ADDED, one that ends the match is DELETED.
     let api = Api::with_stream().await;
     let now = api.get(STREAMS).await.is(200);
     let selected = format!("{STREAMS}?labelSelector=l%3Dyes&resourceVersion={}", version(&now));
@@ -119,6 +121,7 @@ async fn selectors_turn_changes_into_coming_and_going() {
 
 #[tokio::test]
 async fn the_older_paths_watch_as_well() {
+    // The deprecated `watch/` paths.
     let api = Api::with_stream().await;
     api.post("images", &image("i")).await.is(201);
     let one = format!("watch/{STREAMS}/s");
@@ -239,6 +242,7 @@ async fn a_watch_of_what_does_not_change_outlives_compaction() {
 
 #[tokio::test]
 async fn a_future_version_is_waited_for() {
+    // A watch from a future resourceVersion starts after that version.
     let api = Api::with_stream().await;
     let now: u64 = version(&api.get(STREAMS).await.is(200)).parse().expect("a number");
     let mut watch = watch(&api, &format!("imagestreams?resourceVersion={}", now + 1)).await;
@@ -250,6 +254,7 @@ async fn a_future_version_is_waited_for() {
 
 #[tokio::test]
 async fn there_are_only_so_many_watches() {
+    // `--max-watches` limits concurrent watches.
     let api = Api::with(&["--max-watches=2", "--max-requests-inflight=1"]).await;
     let first = watch(&api, "images").await;
     let _second = watch(&api, "images").await;
@@ -342,6 +347,7 @@ async fn a_hundred_watchers_see_every_event_once_and_in_order() {
 
 #[tokio::test]
 async fn a_watch_of_one_object_selects_no_other_and_reads_no_timeout() {
+    // A field selector must match the object in the path, and `timeout` is not parsed for a watch.
     let api = Api::start().await;
     api.post(STREAMS, &stream("a")).await.is(201);
     for selector in ["metadata.name%3Db", "metadata.name!%3Db", "metadata.namespace%3Dns"] {

@@ -112,6 +112,7 @@ async fn http_1_1_needs_one_host_and_http_1_0_none() {
 
 #[tokio::test]
 async fn a_body_that_grows_too_large_on_the_way_is_refused() {
+    // A chunked body announces no length, so the limit applies while it is read.
     let api = Api::start().await;
     let mut chunked = request("POST", "images").header("content-type", "application/json");
     chunked.headers.push(("transfer-encoding".into(), "chunked".into()));

@@ -157,6 +157,8 @@ async fn patch_cannot_change_kind_or_version() {
 
 #[tokio::test]
 async fn the_status_has_owners_of_its_own() {
+    // A status write has a managedFields entry of the subresource, and other writes keep the
+    // status.
     let api = Api::start().await;
     api.post(STREAMS, &wanted("metadata", "labels", &json!({"a": "b"}))).await.is(201);
     let body = json!({"status": {"tags": [{"tag": "t", "items": null}]}});
@@ -203,6 +205,7 @@ async fn a_dry_run_of_any_write_leaves_no_trace() {
 
 #[tokio::test]
 async fn an_object_with_a_finalizer_goes_when_that_has_gone() {
+    // The removal of the last finalizer completes a pending deletion.
     let api = Api::start().await;
     let mut sent = stream("s");
     sent["metadata"]["finalizers"] = json!(["example.com/a"]);
@@ -324,6 +327,7 @@ async fn tag_copies_its_source_stream_at_write_time() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
+    // Malformed requests fail with 400 or 415, and change nothing.
     let api = Api::with_stream().await;
     let mut sent = stream("s");
     sent["metadata"]["resourceVersion"] = "abc".into();
@@ -436,6 +440,7 @@ async fn warnings_come_with_refusals_too() {
 
 #[tokio::test]
 async fn content_types_must_be_whole() {
+    // Malformed parameters of a media type are rejected.
     let api = Api::start().await;
     let body = r#"{"metadata": {"name": "s"}}"#;
     for (kind, status) in [

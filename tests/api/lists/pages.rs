@@ -53,6 +53,7 @@ async fn pages_show_one_moment_whatever_is_written_between_them() {
 
 #[tokio::test]
 async fn a_large_page_says_how_it_ends_before_it_is_read() {
+    // The continue token and the remaining count precede the items of a streamed page.
     let api: Api = with_images(&[], 30, 20_000).await;
     let page = api.get("images?limit=20").await;
     assert_eq!(page.header("transfer-encoding"), Some("chunked"));

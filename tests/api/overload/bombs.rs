@@ -52,6 +52,7 @@ fn protobuf_body() -> Request {
 
 #[tokio::test]
 async fn bodies_that_unfold_are_refused() {
+    // Compact bodies that expand to a multiple of their size.
     let api = ProcessApi::start().await;
     let before = resident(&api);
     let cases = [
@@ -86,6 +87,7 @@ async fn bodies_that_unfold_are_refused() {
 
 #[tokio::test]
 async fn a_body_is_refused_by_the_length_that_it_announces() {
+    // The server rejects an oversized `Content-Length` without reading the body.
     let api = Api::start().await;
     let huge = request("POST", "images").header("content-length", &(1_u64 << 40).to_string());
     let huge = huge.header("expect", "100-continue");

@@ -85,6 +85,7 @@ fn owners(count: usize) -> Value {
 
 #[tokio::test]
 async fn owners_that_all_control_cost_little() {
+    // Thousands of owner references with `controller: true`.
     let mut sent = stream("o");
     sent["metadata"]["ownerReferences"] = owners(4000);
     let mut pushed = image("i");

@@ -32,6 +32,7 @@ async fn a_namespace_that_is_full_takes_no_more_and_says_what_to_do() {
 
 #[tokio::test]
 async fn what_is_not_made_takes_no_place() {
+    // Dry runs and failed creates do not count against the quota.
     let api = limited().await;
     api.post(STREAMS, &stream("a")).await.is(201);
     for _ in 0..3 {
@@ -45,6 +46,7 @@ async fn what_is_not_made_takes_no_place() {
 
 #[tokio::test]
 async fn the_limit_holds_for_those_who_come_at_once() {
+    // The quota holds for concurrent creates.
     let api = limited().await;
     let names: Vec<String> = (0..20).map(|number| format!("s{number}")).collect();
     let bodies: Vec<_> = names.iter().map(|name| stream(name)).collect();
