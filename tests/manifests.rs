@@ -1,5 +1,5 @@
-//! What must hold of the manifests, whatever cluster they go to. What a real API server says of them is asked in
-//! `tests/cluster`.
+//! Properties of the manifests that hold on every cluster. `tests/cluster` applies the manifests to
+//! a real API server.
 
 #[path = "cluster/manifests/kustomize.rs"]
 mod kustomize;
@@ -24,13 +24,13 @@ use serde_json::{Value, json};
 use tools::Tools;
 
 const NAME: &str = "imagestream-apiserver";
-/// The user of the image.
+/// The UID of the image's user.
 const USER: u32 = 65532;
 
 static KUBECTL: LazyLock<PathBuf> =
     LazyLock::new(|| Tools::find().expect("kubectl is built").path("kubectl"));
 
-/// The objects of one kustomization, with the name of its folder.
+/// The objects of a kustomization, with its name for messages.
 struct Manifests {
     place: String,
     objects: Vec<Value>,
@@ -42,17 +42,17 @@ impl Manifests {
         Self { place, objects: build(&KUBECTL, folder) }
     }
 
-    /// The embedded overlay with a component on top, as somebody would take it.
+    /// The embedded overlay with a component by name.
     fn with_component(component: &str) -> Self {
         Self::with(&format!("components/{component}"))
     }
 
-    /// The embedded overlay with the component in a folder on top.
+    /// The embedded overlay with the component in a folder.
     fn with(component: &str) -> Self {
-        let own = tempfile::tempdir().expect("a temporary folder can be made");
-        let real = own.path().canonicalize().expect("the folder is there");
-        let manifests = folder().canonicalize().expect("the manifests are there");
-        // Kustomize takes relative paths only.
+        let own = tempfile::tempdir().expect("a temporary folder can be created");
+        let real = own.path().canonicalize().expect("the folder exists");
+        let manifests = folder().canonicalize().expect("the manifests exist");
+        // Kustomize accepts only relative paths.
         let up = "../".repeat(real.components().count() - 1);
         let at = |inner: &str| {
             format!("{up}{}", manifests.join(inner).display().to_string().trim_start_matches('/'))
@@ -73,7 +73,7 @@ impl Manifests {
     /// The only object of the kind.
     fn the(&self, kind: &str) -> &Value {
         let found: Vec<&Value> = self.of_kind(kind).collect();
-        assert_eq!(found.len(), 1, "{}: there is one {kind}", self.place);
+        assert_eq!(found.len(), 1, "{}: exactly one {kind}", self.place);
         found[0]
     }
 
@@ -83,7 +83,7 @@ impl Manifests {
 
     fn container(&self) -> &Value {
         let containers = self.pod()["containers"].as_array().expect("the pod has containers");
-        assert_eq!(containers.len(), 1, "{}: one container", self.place);
+        assert_eq!(containers.len(), 1, "{}: exactly one container", self.place);
         &containers[0]
     }
 
@@ -91,12 +91,12 @@ impl Manifests {
         texts(&self.container()["args"])
     }
 
-    /// The value of a flag that is given exactly once.
+    /// The value of a flag. Panics unless the flag is given exactly once.
     fn flag(&self, name: &str) -> &str {
         let start = format!("--{name}=");
         let values: Vec<&str> =
             self.arguments().iter().filter_map(|each| each.strip_prefix(&*start)).collect();
-        assert_eq!(values.len(), 1, "{}: --{name} is said once", self.place);
+        assert_eq!(values.len(), 1, "{}: --{name} is given once", self.place);
         values[0]
     }
 
@@ -104,7 +104,7 @@ impl Manifests {
         self.flag(name).parse().expect("the flag is a duration")
     }
 
-    /// The rules of all roles that are bound to the server's service account and stand here.
+    /// The rules of all roles in these manifests that are bound to the server's service account.
     fn rules_of_the_server(&self) -> Vec<&Value> {
         let bindings = self.of_kind("ClusterRoleBinding").chain(self.of_kind("RoleBinding"));
         let roles: Vec<&Value> = bindings
@@ -125,15 +125,17 @@ impl Manifests {
 
 fn texts(list: &Value) -> Vec<&str> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().map(|each| each.as_str().expect("it is a list of texts")).collect()
+    list.iter().map(|each| each.as_str().expect("the value is a list of strings")).collect()
 }
 
 fn texts_of<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().map(|each| each[key].as_str().expect("each has the text")).collect()
+    list.iter()
+        .map(|each| each[key].as_str().expect("each item has the field as a string"))
+        .collect()
 }
 
-/// Whether the rule is about the resource, wildcards included.
+/// Reports whether the rule covers the resource, with wildcards.
 fn is_about(rule: &Value, group: &str, resource: &str) -> bool {
     let any =
         |key: &str, wanted: &str| texts(&rule[key]).iter().any(|each| [wanted, "*"].contains(each));
@@ -148,7 +150,8 @@ fn overlay(name: &str) -> Manifests {
     Manifests::of(&folder().join("overlays").join(name))
 }
 
-/// Runs `serve` with the arguments up to `--help`: everything before that is parsed, and nothing is started.
+/// Runs `serve` with the arguments followed by `--help`: clap parses the arguments and nothing is
+/// started.
 fn parse(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
     command.args(arguments).arg("--help").output().expect("the binary can be run")
@@ -182,7 +185,8 @@ fn the_api_service_leads_to_the_container() {
             "group": "image.openshift.io", "version": "v1", "groupPriorityMinimum": 9900, "versionPriority": 15,
             "service": { "name": NAME, "namespace": NAME, "port": 443 },
         });
-        // In particular no caBundle: applying the manifests again must not take away the one that was filled in.
+        // In particular no caBundle: applying the manifests again must not remove an injected
+        // bundle.
         assert_eq!(api_service["spec"], spec, "{}", manifests.place);
 
         let service = manifests.the("Service");
@@ -210,7 +214,7 @@ fn the_api_service_leads_to_the_container() {
 fn the_binary_understands_its_arguments() {
     assert!(
         !parse(&["serve", "--no-such-flag"]).status.success(),
-        "what stands before --help is parsed"
+        "arguments before --help are parsed"
     );
     assert!(!parse(&["serve", "--request-timeout=soon"]).status.success(), "values are parsed too");
     let components = ["secrets-reader", "cert-secret"].map(Manifests::with_component);
@@ -228,7 +232,8 @@ fn the_cluster_decides_who_may_do_what() {
     }
 }
 
-/// The kubelet probes without credentials. Without the anonymous user it is answered on open paths only.
+/// The kubelet probes without credentials. With anonymous requests disabled, only paths that are
+/// always allowed answer it.
 #[test]
 fn nobody_is_anonymous_and_probes_need_no_user() {
     for manifests in all() {
@@ -237,16 +242,16 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
         let command = log::Options::augment_args(Options::augment_args(command));
         let arguments = manifests.arguments().into_iter().filter(|argument| *argument != "serve");
         let parsed =
-            command.try_get_matches_from(arguments).expect("the server takes its arguments");
+            command.try_get_matches_from(arguments).expect("the server accepts its arguments");
         let access =
-            Options::from_arg_matches(&parsed).expect("the server takes its arguments").access;
+            Options::from_arg_matches(&parsed).expect("the server accepts its arguments").access;
         assert!(!access.serves_anonymous(), "{}", manifests.place);
         let open = AlwaysAllowPaths::new(&access.authorization_always_allow_paths);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             let path = manifests.container()[probe]["httpGet"]["path"]
                 .as_str()
                 .expect("the probe has a path");
-            assert!(open.contain(path), "{}: {probe} asks for {path}", manifests.place);
+            assert!(open.contain(path), "{}: {probe} requests {path}", manifests.place);
         }
     }
 }
@@ -258,8 +263,8 @@ fn requests_in_flight_may_finish_before_the_pod_is_killed() {
             manifests.duration("shutdown-delay-duration") + manifests.duration("request-timeout");
         let granted = manifests.pod()["terminationGracePeriodSeconds"]
             .as_i64()
-            .expect("the grace period is said");
-        // Closing the store takes time as well.
+            .expect("the grace period is set");
+        // Closing the store takes time too.
         assert!(granted >= wanted.as_secs() + 10, "{}: {granted}s for {wanted}", manifests.place);
     }
 }
@@ -268,7 +273,7 @@ fn requests_in_flight_may_finish_before_the_pod_is_killed() {
 fn start_may_take_as_long_as_waiting_for_the_store() {
     for manifests in all() {
         let probe = &manifests.container()["startupProbe"];
-        let number = |key: &str| probe[key].as_u64().expect("the probe says how often");
+        let number = |key: &str| probe[key].as_u64().expect("the probe has the number");
         assert!(
             number("periodSeconds") * number("failureThreshold") >= 120,
             "{}: {probe}",
@@ -280,7 +285,7 @@ fn start_may_take_as_long_as_waiting_for_the_store() {
 #[test]
 fn the_pod_is_locked_down() {
     let dockerfile = Path::new(env!("CARGO_MANIFEST_DIR")).join("Dockerfile");
-    let dockerfile = fs::read_to_string(dockerfile).expect("there is a Dockerfile");
+    let dockerfile = fs::read_to_string(dockerfile).expect("the Dockerfile exists");
     assert!(
         dockerfile.contains(&format!("\nUSER {USER}:{USER}\n")),
         "the image's user is the pod's"
@@ -313,7 +318,7 @@ fn the_pod_is_locked_down() {
     }
 }
 
-/// Two processes cannot have the store, and every path that is written lies in the one volume that can be.
+/// Only one process can open the store. Every written path lies in the one writable volume.
 #[test]
 fn the_embedded_store_has_one_process_and_a_volume() {
     for manifests in all() {
@@ -321,7 +326,9 @@ fn the_embedded_store_has_one_process_and_a_volume() {
         assert_eq!(deployment["replicas"], 1, "{}", manifests.place);
         assert_eq!(deployment["strategy"], json!({ "type": "Recreate" }), "{}", manifests.place);
         assert!(manifests.flag("data-dir").starts_with("/data/"), "{}", manifests.place);
-        let mounts = manifests.container()["volumeMounts"].as_array().expect("there are mounts");
+        let mounts = manifests.container()["volumeMounts"]
+            .as_array()
+            .expect("the container has volume mounts");
         let written: Vec<&Value> =
             mounts.iter().filter(|mount| mount["readOnly"] != true).collect();
         assert_eq!(
@@ -331,14 +338,15 @@ fn the_embedded_store_has_one_process_and_a_volume() {
             manifests.place
         );
         let claim = &manifests.the("PersistentVolumeClaim")["metadata"]["name"];
-        let volumes = manifests.pod()["volumes"].as_array().expect("there are volumes");
+        let volumes = manifests.pod()["volumes"].as_array().expect("the pod has volumes");
         assert!(
             volumes.iter().any(|volume| &volume["persistentVolumeClaim"]["claimName"] == claim)
         );
     }
 }
 
-/// With `minAvailable`, or when an unready pod counts, the node of a single replica could never be drained.
+/// With `minAvailable`, or if an unready pod counted, the node of a single replica could never be
+/// drained.
 #[test]
 fn a_node_can_always_be_drained() {
     for manifests in all() {
@@ -356,7 +364,7 @@ fn whoever_may_view_reads_no_secrets_and_changes_nothing() {
         let mut roles = manifests
             .of_kind("ClusterRole")
             .filter(|role| role["metadata"]["labels"][label] == "true");
-        let role = roles.next().expect("there is a role for view");
+        let role = roles.next().expect("a role for view exists");
         assert!(roles.next().is_none(), "{}: one role for view", manifests.place);
         for rule in role["rules"].as_array().expect("a role has rules") {
             assert_eq!(texts(&rule["apiGroups"]), ["image.openshift.io"], "{}", manifests.place);
@@ -387,7 +395,7 @@ fn the_server_reads_secrets_only_with_the_component() {
     let manifests = Manifests::with_component("secrets-reader");
     let rules = manifests.rules_of_the_server();
     let rules: Vec<&Value> = rules.into_iter().filter(is_any_secret).collect();
-    assert_eq!(rules.len(), 1, "the component lets it");
+    assert_eq!(rules.len(), 1, "the component grants it");
     assert_eq!(texts(&rules[0]["verbs"]), ["get", "list"]);
 
     let manifests = Manifests::with_component("cert-secret");
@@ -405,7 +413,8 @@ fn the_server_reads_secrets_only_with_the_component() {
     assert_eq!(texts(&rule["resourceNames"]), [secret]);
 }
 
-/// A right to create would undo an uninstall; a right to any other APIService would be a right to any API.
+/// A right to create APIServices would undo an uninstall. A right to change other APIServices would
+/// be a right to any API.
 #[test]
 fn the_server_changes_its_own_api_service_and_no_other() {
     let verbs = |manifests: &Manifests| -> Vec<String> {
@@ -441,16 +450,20 @@ fn cert_manager_issues_what_pod_and_api_service_use() {
         .of_kind("Certificate")
         .find(|each| {
             source
-                == format!("{NAME}/{}", each["metadata"]["name"].as_str().expect("it has a name"))
+                == format!(
+                    "{NAME}/{}",
+                    each["metadata"]["name"].as_str().expect("the resource has a name")
+                )
         })
-        .expect("the CA comes from a Certificate that stands here");
+        .expect("the CA comes from a Certificate of the manifests");
     assert_eq!(texts(&certificate["spec"]["dnsNames"]), [format!("{NAME}.{NAME}.svc")]);
-    let volumes = manifests.pod()["volumes"].as_array().expect("there are volumes");
+    let volumes = manifests.pod()["volumes"].as_array().expect("the pod has volumes");
     let volume = volumes
         .iter()
         .find(|volume| volume["secret"]["secretName"] == certificate["spec"]["secretName"]);
     let name = &volume.expect("the pod mounts the pair")["name"];
-    let mounts = manifests.container()["volumeMounts"].as_array().expect("there are mounts");
+    let mounts =
+        manifests.container()["volumeMounts"].as_array().expect("the container has volume mounts");
     let mount =
         mounts.iter().find(|mount| &mount["name"] == name).expect("the container mounts the pair");
     let path = mount["mountPath"].as_str().expect("a mount has a path");

@@ -1,5 +1,5 @@
-//! What `manifests/monitoring` asks of the server is what the server tells. Whether the alerts fire when they should is
-//! tried by `.ci/alerts`.
+//! Consistency of `manifests/monitoring` with the metrics of the server. `.ci/alerts` tests when
+//! the alerts fire.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,10 +17,10 @@ use super::{KUBECTL, Manifests, NAME, build, folder, texts, texts_of};
 
 static MONITORING: LazyLock<Manifests> = LazyLock::new(|| Manifests::with("monitoring"));
 
-/// The names of labels, by the name of the series that have them.
+/// Series names with the label names of each.
 type Series = BTreeMap<String, BTreeSet<String>>;
 
-/// Everything that the server can tell, once it has done everything at least once.
+/// All series that the server exports after each metric was recorded once.
 fn told() -> Series {
     let metrics = Metrics::new();
     let request = RequestLabels::default();
@@ -50,18 +50,18 @@ fn told() -> Series {
         .collect()
 }
 
-/// What the rules and the dashboard ask, each with the place where it stands.
+/// The queries of the rules and of the dashboard, each with the alert or panel title.
 fn questions() -> Vec<(String, String)> {
     let alerts = alerts().into_iter().map(|alert| (text(&alert["alert"]), text(&alert["expr"])));
     let dashboard = dashboard();
     let panels = list(&dashboard["panels"]).iter().filter(|panel| panel["type"] != "row");
     let targets = panels.flat_map(|panel| {
         let targets = list(&panel["targets"]);
-        assert!(!targets.is_empty(), "{} shows something", panel["title"]);
+        assert!(!targets.is_empty(), "{} has queries", panel["title"]);
         targets.iter().map(|target| (text(&panel["title"]), text(&target["expr"])))
     });
     let found: Vec<_> = alerts.chain(targets).collect();
-    assert!(found.len() > 30, "there are alerts and panels");
+    assert!(found.len() > 30, "the manifests have alerts and panels");
     found
 }
 
@@ -86,15 +86,15 @@ fn list(value: &Value) -> &[Value] {
 }
 
 fn text(value: &Value) -> String {
-    value.as_str().expect("it is a text").to_owned()
+    value.as_str().expect("the value is a string").to_owned()
 }
 
 #[test]
 fn rules_and_dashboard_use_existing_metrics_and_labels() {
     let mut told = told();
-    // Prometheus itself tells whether it could scrape.
+    // Prometheus itself records `up`.
     told.insert("up".to_owned(), BTreeSet::new());
-    // All series are told apart by the job, and a name without a brace would be one of another job too.
+    // Every selector needs the `job` label: a bare name would also select the series of other jobs.
     let selector = Regex::new(r"\b([a-z][a-z0-9_]+)\{([^}]*)\}").unwrap();
     let name = Regex::new(r"\b(?:\w*apiserver|process)_\w+").unwrap();
     let matcher = Regex::new(r#"(\w+)\s*(?:=~|!~|!=|=)\s*""#).unwrap();
@@ -102,11 +102,10 @@ fn rules_and_dashboard_use_existing_metrics_and_labels() {
         let selectors: Vec<_> = selector.captures_iter(&question).collect();
         let names = name.find_iter(&question).count();
         let named = selectors.iter().filter(|found| name.is_match(&found[1])).count();
-        assert_eq!(names, named, "{place}: each metric is asked for with labels, in {question}");
+        assert_eq!(names, named, "{place}: every metric has a selector in {question}");
         for found in selectors {
-            let labels = told
-                .get(&found[1])
-                .unwrap_or_else(|| panic!("{place}: nobody tells {}", &found[1]));
+            let labels =
+                told.get(&found[1]).unwrap_or_else(|| panic!("{place}: no metric {}", &found[1]));
             let asked: BTreeSet<String> =
                 matcher.captures_iter(&found[2]).map(|label| label[1].to_owned()).collect();
             assert!(asked.contains("job"), "{place}: {question}");
@@ -181,8 +180,9 @@ fn the_base_of_the_runbook_urls_is_set_in_one_place() {
 fn prometheus_finds_the_service_and_may_read_its_metrics() {
     let monitor = &MONITORING.the("ServiceMonitor")["spec"];
     let labels = &MONITORING.the("Service")["metadata"]["labels"];
-    for (label, value) in
-        monitor["selector"]["matchLabels"].as_object().expect("it selects by labels")
+    for (label, value) in monitor["selector"]["matchLabels"]
+        .as_object()
+        .expect("the ServiceMonitor selects by labels")
     {
         assert_eq!(&labels[label], value);
     }
@@ -200,7 +200,7 @@ fn prometheus_finds_the_service_and_may_read_its_metrics() {
         .of_kind("ClusterRole")
         .find(|role| role["metadata"]["name"] == format!("{NAME}:metrics"));
     assert_eq!(
-        role.expect("there is a role")["rules"],
+        role.expect("a role exists")["rules"],
         json!([{ "nonResourceURLs": ["/metrics"], "verbs": ["get"] }])
     );
     let subjects = MONITORING
@@ -211,7 +211,7 @@ fn prometheus_finds_the_service_and_may_read_its_metrics() {
     let role = MONITORING
         .of_kind("Role")
         .find(|role| role["metadata"]["name"] == format!("{NAME}:scrape"));
-    for rule in list(&role.expect("there is a role")["rules"]) {
+    for rule in list(&role.expect("a role exists")["rules"]) {
         assert_eq!(texts(&rule["verbs"]), ["get", "list", "watch"]);
     }
 }

@@ -1,4 +1,4 @@
-//! The manifests as kustomize puts them together.
+//! The manifests as kustomize builds them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
 }
 
-/// The folders of all overlays: what a person applies.
+/// The folders of all overlays.
 pub(crate) fn overlays() -> Vec<PathBuf> {
     let folders = fs::read_dir(folder().join("overlays")).expect("the overlays can be listed");
     let mut folders: Vec<PathBuf> =
         folders.map(|entry| entry.expect("the overlays can be listed").path()).collect();
     folders.sort();
-    assert!(!folders.is_empty(), "there are overlays");
+    assert!(!folders.is_empty(), "no overlay found");
     folders
 }
 
-/// The objects that the kustomization in `folder` stands for.
+/// The objects of the kustomization in `folder`.
 pub(crate) fn build(kubectl: &Path, folder: &Path) -> Vec<Value> {
     let output =
         Command::new(kubectl).arg("kustomize").arg(folder).output().expect("kubectl can be run");
