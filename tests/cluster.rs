@@ -1,6 +1,6 @@
-//! Behind a real control plane: etcd and kube-apiserver of the Kubernetes release that `cluster/go.mod` pins run on
-//! loopback, and the real binary is registered there as an APIService. One module a promise; `cluster/site.rs` says which
-//! control plane a test gets.
+//! Tests against a real control plane: etcd and kube-apiserver of the Kubernetes release that
+//! `cluster/go.mod` pins run on loopback, and the real binary is registered there through an
+//! APIService. Each module covers one feature; `cluster/site.rs` provides the control planes.
 
 #[path = "cluster/mod.rs"]
 mod cluster;

@@ -1,5 +1,5 @@
-//! Tags that point into another namespace: who may pull from there may point there. The cluster is asked, under the name of
-//! whoever writes.
+//! Tags that refer to another namespace. The writer needs `get` on `imagestreams/layers` of the
+//! source stream; the server checks this with a SubjectAccessReview.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,8 @@ use crate::support::expect::Expect;
 const TARGET: &str = "across";
 const SOURCE: &str = "across-source";
 
-/// Makes a stream `base` with an image in one namespace, and somebody who may do everything in another one.
+/// Creates a stream `base` with an image in one namespace and a user with the role `edit` in
+/// another.
 async fn prepare(site: &Shared, name: &str) -> Identity {
     site.plane.apply(&[
         objects::namespace(TARGET),
@@ -27,19 +28,18 @@ async fn prepare(site: &Shared, name: &str) -> Identity {
     site.plane.user(name, None).identity()
 }
 
-/// A tag that follows one of the other namespace.
+/// A tag that refers to an image stream tag of the other namespace.
 fn tag(from: &str) -> Value {
     json!({"name": "t", "from": {"kind": "ImageStreamTag", "name": from, "namespace": SOURCE}})
 }
 
-/// A stream with such a tag.
 fn stream(name: &str, from: &str) -> Value {
     let mut stream = objects::stream(name);
     stream["spec"] = json!({"tags": [tag(from)]});
     stream
 }
 
-/// Creates something, through kube-apiserver.
+/// Creates an object through kube-apiserver.
 async fn create(site: &Shared, identity: &Identity, collection: &str, object: &Value) -> Answer {
     let request = Request::new("POST", &path(TARGET, collection)).json(object);
     site.plane
@@ -49,7 +49,7 @@ async fn create(site: &Shared, identity: &Identity, collection: &str, object: &V
         .expect("kube-apiserver answers")
 }
 
-/// What is answered to somebody who may not pull from the stream that a tag points to.
+/// The error for a user without the right to pull from the source stream of a tag.
 fn refusal(stream: &str, source: &str) -> String {
     format!(
         "ImageStream.image.openshift.io \"{stream}\" is invalid: []: Internal error: imagestreams \"{stream}\" is \
@@ -61,6 +61,7 @@ fn refusal(stream: &str, source: &str) -> String {
 async fn tag_from_forbidden_stream_reveals_nothing() {
     let site = shared().await;
     let stranger = prepare(&site, "stranger").await;
+    // An existing tag, a missing tag and a missing stream get the same error.
     for (from, source) in
         [("base:latest", "base"), ("base:missing", "base"), ("missing:latest", "missing")]
     {
@@ -83,7 +84,7 @@ async fn a_role_binding_in_the_other_namespace_lets_the_tag_resolve() {
     let created =
         create(&site, &puller, "imagestreams", &stream("allowed", "base:latest")).await.is(201);
     assert_eq!(created["status"]["tags"][0]["items"][0]["image"], DIGEST, "{created}");
-    // The right to pull is not the right to look.
+    // The right to pull does not include the right to read the stream.
     let looks = Request::new("GET", &path(SOURCE, "imagestreams/base"));
     site.plane.client(puller).send_unchecked(looks).await.expect("kube-apiserver answers").is(403);
 }
@@ -101,7 +102,7 @@ async fn the_right_may_be_to_one_stream_only() {
     site.plane.apply(&[role, binding]);
     let refused = create(&site, &puller, "imagestreams", &stream("one-only", "other:latest")).await;
     refused.fails(422, "Invalid", &refusal("one-only", "other"));
-    super::wait::until("the rights hold", || async {
+    super::wait::until("the rights are in effect", || async {
         let answer =
             create(&site, &puller, "imagestreams", &stream("one-only", "base:latest")).await;
         if answer.status == 201 { Ok(()) } else { Err(format!("{answer:?}")) }

@@ -1,4 +1,4 @@
-//! What users of the cluster see through kube-apiserver.
+//! The API as users of the cluster see it through kube-apiserver.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use super::wait::until;
 use crate::support::client::{Identity, Request};
 use crate::support::expect::Expect;
 
-/// What a user asks for as a table.
+/// Arguments of kubectl to print an image of a stream as a table.
 fn table(name: &str) -> [&str; 5] {
     ["get", "isimage", name, "--namespace", SHOP]
 }
@@ -18,7 +18,7 @@ fn table(name: &str) -> [&str; 5] {
 #[tokio::test]
 async fn all_checks_of_the_api_service_pass() {
     let site = shared().await;
-    let api_service = site.plane.get(API_SERVICE).await.expect("the APIService is there");
+    let api_service = site.plane.get(API_SERVICE).await.expect("the APIService exists");
     let condition = &api_service["status"]["conditions"][0];
     assert_eq!(
         (&condition["status"], &condition["reason"]),
@@ -53,12 +53,12 @@ async fn kubectl_lists_the_resources_of_the_group() {
 async fn kube_apiserver_merges_aggregated_discovery() {
     let site = shared().await;
     let accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
-    until("the group is fresh", || async {
+    until("the aggregated discovery of the group is current", || async {
         let all =
             site.plane.ask(Request::new("GET", "/apis").header("accept", accept)).await.is(200);
         let groups = all["items"].as_array().cloned().unwrap_or_default();
         let group = groups.iter().find(|group| group["metadata"]["name"] == "image.openshift.io");
-        let version = &group.ok_or("it is not listed")?["versions"][0];
+        let version = &group.ok_or("the group is not listed")?["versions"][0];
         let resources = version["resources"].as_array().map_or(0, Vec::len);
         if version["freshness"] == "Current" && resources > 0 {
             Ok(())
@@ -83,7 +83,7 @@ async fn kube_apiserver_publishes_the_openapi_document_of_the_group() {
         entry["serverRelativeURL"]
             .as_str()
             .map(str::to_owned)
-            .ok_or_else(|| "it is not in the index".to_owned())
+            .ok_or_else(|| "the document is not in the index".to_owned())
     })
     .await;
     let document =
@@ -133,7 +133,7 @@ async fn a_shortened_digest_is_found_and_a_missing_one_is_not() {
     let viewer = site.plane.user("viewer", None).identity();
     let table_of_short =
         site.plane.kubectl(&viewer, &table(&format!("hello@{}", &DIGEST[..14]))).done();
-    // As is the name in the table.
+    // The table shortens the digest to the same length.
     assert!(table_of_short.contains(&format!("hello@{}", &DIGEST[..14])), "{table_of_short}");
     let errors = site.plane.kubectl(&viewer, &table("hello@sha256:0000")).failed();
     assert!(errors.starts_with("Error from server (NotFound): "), "{errors}");
@@ -188,7 +188,7 @@ async fn service_account_token_works_aggregated_and_direct() {
             .client(stranger.clone())
             .send_unchecked(Request::new("GET", &image()))
             .await
-            .expect("it answers"),
+            .expect("kube-apiserver answers"),
         site.backend.ask(&stranger, Request::new("GET", &image())).await,
     ] {
         let message = answer.is(403)["message"].clone();

@@ -1,4 +1,4 @@
-//! The real binary beside a control plane, with the rights of its service account there.
+//! The real binary next to a control plane, with the RBAC rights of its service account.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -15,33 +15,34 @@ use super::plane::{Authorities, ControlPlane, replace};
 use super::wait::until;
 use crate::support::client::{Answer, Client, Identity, Request};
 
-/// Where the certificate of a server comes from.
+/// Source of the serving certificate.
 pub(crate) enum Certificate {
-    /// From an authority of the test.
+    /// Issued by a certificate authority of the test.
     Issued,
-    /// The server makes it.
+    /// Self-issued: the server creates its own certificate authority.
     OwnCa,
 }
 
-/// A server on a port and with a folder of its own. It is killed on drop.
+/// A server with its own port and folder. Dropping it kills the process.
 pub(crate) struct Backend {
     folder: PathBuf,
     port: u16,
     arguments: Vec<String>,
-    /// The authorities that clients of this server trust; none while the server is yet to make its own.
+    /// Certificate authorities that clients of this server trust; none before the server has
+    /// created its own.
     trusted: Option<String>,
     child: Option<Child>,
     _logs: Option<LogsOfFailure>,
     _removed_on_drop: Option<TempDir>,
 }
 
-/// Flags and folder of a server that does not run yet.
+/// Flags and folder of a server that is not started yet.
 pub(crate) struct Prepared(Backend);
 
 impl Prepared {
-    /// A server that may do in the cluster what the manifests let it.
+    /// A server whose service account has the RBAC rights of the manifests.
     pub(crate) async fn new(plane: &ControlPlane, certificate: Certificate) -> Self {
-        let temporary = tempfile::tempdir().expect("a temporary folder can be made");
+        let temporary = tempfile::tempdir().expect("a temporary folder can be created");
         let folder = temporary.path().to_owned();
         let token = token(plane, SERVER, SERVER).await;
         let kubeconfig =
@@ -83,31 +84,30 @@ impl Prepared {
         Self(backend)
     }
 
-    /// Where the server will listen.
+    /// The port that the server will listen on.
     pub(crate) fn port(&self) -> u16 {
         self.0.port
     }
 
-    /// Adds a flag.
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.0.arguments.push(flag.to_owned());
         self
     }
 
-    /// Starts the process and does not wait for anything.
+    /// Starts the process without waiting for readiness.
     pub(crate) fn spawn(mut self) -> Backend {
         self.0.spawn();
         self.0
     }
 
-    /// Starts the server and waits until it is ready.
+    /// Starts the server and waits for readiness.
     pub(crate) async fn start(self) -> Backend {
         let backend = self.spawn();
         backend.ready().await;
         backend
     }
 
-    /// Starts the server for the rest of the test process: its folder stays for as long.
+    /// Starts a server that runs until the test process ends. Its folder is kept as long.
     pub(crate) async fn start_for_all_tests(mut self) -> Backend {
         let folder = self.0._removed_on_drop.take().map(TempDir::keep);
         self.0._logs = None;
@@ -127,12 +127,12 @@ impl Backend {
         self.child = Some(child.expect("the server can be started"));
     }
 
-    /// Kills the process, as a power failure would.
+    /// Kills the process with SIGKILL, as in a crash.
     pub(crate) fn kill(&mut self) {
         self.child = None;
     }
 
-    /// Starts the server again, on the same port and the same data, and waits until it is ready.
+    /// Restarts the server with the same port and data and waits for readiness.
     pub(crate) async fn start_again(&mut self) {
         self.kill();
         self.spawn();
@@ -144,19 +144,20 @@ impl Backend {
         self.arguments.push(flag.to_owned());
     }
 
-    /// Asks the process to end (SIGTERM) and waits for it.
+    /// Sends SIGTERM and waits for the process to end.
     pub(crate) async fn terminate(&mut self) -> ExitStatus {
         self.child.as_mut().expect("the server runs").terminate().expect("a signal can be sent");
         let child = self.child.take().expect("the server runs");
         until("the server ends", || async { child.end().ok_or_else(|| "it runs".to_owned()) }).await
     }
 
-    /// Whether the process has ended by itself.
+    /// Reports whether the process has ended by itself.
     pub(crate) fn has_ended(&self) -> bool {
         self.child.as_ref().is_none_or(|child| child.end().is_some())
     }
 
-    /// Runs `check` with the flags of the server, some of them replaced: whether it finds all well, and what it prints.
+    /// Runs `check` with the flags of the server, with `flags` replacing those of the same name.
+    /// Returns whether it succeeds, and its output.
     pub(crate) fn check(&self, flags: &[&str]) -> (bool, String) {
         let name = |flag: &str| flag.split('=').next().unwrap_or_default().to_owned();
         let kept = self.arguments[1..]
@@ -175,7 +176,7 @@ impl Backend {
         )
     }
 
-    /// Waits until the server says that it is ready.
+    /// Waits until `/readyz` succeeds.
     pub(crate) async fn ready(&self) {
         until("the server is ready", || async {
             assert!(
@@ -196,14 +197,14 @@ impl Backend {
         .await;
     }
 
-    /// Puts a certificate and its key in the place of those that the server shows. It re-reads them once a minute.
+    /// Replaces the serving certificate and its key. The server reloads them once a minute.
     pub(crate) fn show(&self, pair: &Pair) {
         replace(&self.path("serving.key"), &pair.key).expect("the key can be written");
         replace(&self.path("serving.crt"), &pair.certificate)
             .expect("the certificate can be written");
     }
 
-    /// A client that speaks to the server directly.
+    /// A client that connects directly to the server.
     pub(crate) fn client(&self, identity: &Identity) -> Client {
         self.try_client(identity).expect("the authority of the server is known")
     }
@@ -212,17 +213,17 @@ impl Backend {
         Ok(self.client_trusting(&self.authority()?, identity))
     }
 
-    /// A client that trusts other authorities than those of this server.
+    /// A client that trusts other certificate authorities than those of this server.
     pub(crate) fn client_trusting(&self, authorities: &str, identity: &Identity) -> Client {
         Client::new(self.address(), authorities.as_bytes(), identity.clone())
     }
 
-    /// Sets the authorities that clients trust from now on.
+    /// Sets the certificate authorities that new clients trust.
     pub(crate) fn trust(&mut self, authorities: &str) {
         self.trusted = Some(authorities.to_owned());
     }
 
-    /// The authority of the server's certificate.
+    /// The certificate authority of the serving certificate, in PEM.
     pub(crate) fn authority(&self) -> Result<String, String> {
         match &self.trusted {
             Some(trusted) => Ok(trusted.clone()),
@@ -247,45 +248,46 @@ impl Backend {
         self.path("log")
     }
 
-    /// What the server has logged so far.
+    /// The log of the server up to now.
     pub(crate) fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log_path()).unwrap_or_default()).into_owned()
     }
 
-    /// Sends a request to the server, not through kube-apiserver. Panics when there is no answer.
+    /// Sends a request directly to the server. Panics when the request fails without a response.
     pub(crate) async fn ask(&self, identity: &Identity, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
         let answer = self.client(identity).send(request).await;
-        answer.unwrap_or_else(|why| panic!("the server does not answer {line}: {why}"))
+        answer.unwrap_or_else(|why| panic!("no response of the server to {line}: {why}"))
     }
 }
 
-/// A certificate of the server: for the name that kube-apiserver asks for, and for the address of the tests.
+/// A serving certificate for the host name that kube-apiserver connects to and for the loopback
+/// address of the tests.
 pub(crate) fn certificate_by(authority: &Authority) -> Pair {
     authority.server(&[&format!("{SERVICE}.{SERVER}.svc"), "127.0.0.1"])
 }
 
-/// A token of a service account.
+/// Requests a token of a service account.
 pub(crate) async fn token(plane: &ControlPlane, namespace: &str, name: &str) -> String {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token");
     let request =
         json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
     let answer = plane.create(&path, &request).await;
-    answer["status"]["token"].as_str().expect("there is a token").to_owned()
+    answer["status"]["token"].as_str().expect("the response has a token").to_owned()
 }
 
 impl ControlPlane {
-    /// Registers a server as the APIService of the group and waits until it is available.
+    /// Registers a server through the APIService of the group and waits until it is available.
     pub(crate) async fn register(&self, backend: &Backend) {
         let authority = backend.authority().expect("the authority of the server is known");
         self.apply(&[objects::service(), objects::api_service(backend.port(), Some(&authority))]);
         self.available().await;
     }
 
-    /// Waits until kube-apiserver sends requests for the group to its server.
+    /// Waits until kube-apiserver proxies requests of the group to the registered server.
     pub(crate) async fn available(&self) {
         until("the APIService is available", || async {
-            let api_service = self.get(API_SERVICE).await.ok_or("it is not there")?;
+            let api_service = self.get(API_SERVICE).await.ok_or("the APIService is missing")?;
             let condition = &api_service["status"]["conditions"][0];
             if condition["type"] == "Available" && condition["status"] == "True" {
                 return Ok(());
@@ -295,13 +297,11 @@ impl ControlPlane {
         .await;
     }
 
-    /// Creates a namespace that a server lets things be created in.
     pub(crate) async fn create_namespace(&self, name: &str) -> Value {
         self.create("/api/v1/namespaces", &objects::namespace(name)).await
     }
 }
 
-/// A path below the version of the API.
 pub(crate) fn path(namespace: &str, rest: &str) -> String {
     format!("{V1}/namespaces/{namespace}/{rest}")
 }

@@ -1,5 +1,6 @@
-//! A process that ends with the test process, however that ends: a test process runs several tests that share a control
-//! plane in a static, which is never dropped. A shell stands between: it kills its child when its own input ends.
+//! A child process that ends with the test process, even when the test process is killed. Tests
+//! share a control plane in a static, which is never dropped, so a shell supervises the child and
+//! kills it when the standard input of the shell is closed.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -9,7 +10,8 @@ use std::process::{ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Runs "$@" until the input ends, passing on the signals that are named there, a line each. Then removes $FOLDER.
+/// Runs "$@" until standard input is closed. Each input line names a signal to forward to the
+/// program. Removes $FOLDER at the end.
 const MINDER: &str = r#"
 exec 3<&0
 "$@" 3<&- &
@@ -22,23 +24,23 @@ kill $reader 2>/dev/null
 [ -z "$FOLDER" ] || rm -rf "$FOLDER"
 exit $code
 "#;
-/// How much of a log a failing test prints.
+/// The number of log lines that a failing test prints.
 const LOG_LINES: usize = 40;
 
-/// A running program with a log of its own.
+/// A running program with its own log.
 pub(crate) struct Child {
     minder: Mutex<std::process::Child>,
-    /// Closing it kills the child.
+    /// Standard input of the supervising shell. Closing it kills the program.
     orders: Option<ChildStdin>,
 }
 
 impl Child {
-    /// Starts a program that adds to a log.
+    /// Starts a program that appends to a log.
     pub(crate) fn start(program: &Path, arguments: &[String], log: &Path) -> io::Result<Self> {
         Self::start_and_remove(program, arguments, log, None)
     }
 
-    /// Starts a program, and removes a folder after its end.
+    /// Starts a program and removes a folder after the program has ended.
     pub(crate) fn start_and_remove(
         program: &Path,
         arguments: &[String],
@@ -59,7 +61,7 @@ impl Child {
         Ok(Self { minder: Mutex::new(minder), orders })
     }
 
-    /// Whether the program runs no more.
+    /// Returns the exit status if the program has ended.
     pub(crate) fn end(&self) -> Option<ExitStatus> {
         self.minder().try_wait().ok().flatten()
     }
@@ -68,7 +70,7 @@ impl Child {
         self.minder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the program to end (SIGTERM).
+    /// Sends SIGTERM to the program.
     pub(crate) fn terminate(&mut self) -> io::Result<()> {
         self.orders.as_mut().map_or(Ok(()), |orders| orders.write_all(b"TERM\n"))
     }
@@ -76,7 +78,7 @@ impl Child {
     /// Kills the program and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.orders = None;
-        // It cannot fail but for a process that was waited for already.
+        // Killing fails only for a process that is already reaped.
         let _ = self.minder().wait();
     }
 }
@@ -87,7 +89,7 @@ impl Drop for Child {
     }
 }
 
-/// Prints the ends of logs when the test that holds it fails.
+/// Prints the last lines of logs when the owning test fails.
 pub(crate) struct LogsOfFailure(pub(crate) Vec<PathBuf>);
 
 impl Drop for LogsOfFailure {
@@ -98,7 +100,6 @@ impl Drop for LogsOfFailure {
     }
 }
 
-/// The last lines of a log.
 pub(crate) fn end_of(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
@@ -111,19 +112,20 @@ pub(crate) fn end_of(log: &Path) -> String {
     )
 }
 
-/// A free port of 127.0.0.1 that stays free until somebody asks for exactly this one.
+/// Returns a port of 127.0.0.1 that stays free until a server binds it.
 ///
-/// It is not one that the system would give to an outgoing connection: those could take it while its server restarts,
-/// and a client that tries to reach the server then can even be connected with itself.
+/// The port lies outside the ephemeral range. An outgoing connection could otherwise take an
+/// ephemeral port while its server restarts, and a client that connects to the port could even
+/// connect to itself (TCP self-connect).
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     const FIRST: u16 = 20_000;
     const COUNT: u16 = 12_000;
-    // Test processes that run at the same time begin at different places.
+    // Concurrent test processes start at different offsets.
     let offset = (std::process::id() % u32::from(COUNT)) as u16;
     loop {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(next < COUNT, "no port of {FIRST} and the {COUNT} after it is free");
+        assert!(next < COUNT, "no free port among the {COUNT} from {FIRST}");
         let port = FIRST + (offset.wrapping_mul(97) % COUNT + next) % COUNT;
         if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
             return port;

@@ -1,5 +1,6 @@
-//! kube-controller-manager of the same release: it deletes what is in a namespace that goes away, and what belongs to an
-//! object that is no more. Nobody asks it to; it finds our resources by discovery.
+//! kube-controller-manager of the same release. Its namespace and garbage collector controllers
+//! find the resources of the server by discovery: one deletes the objects of a terminating
+//! namespace, the other the dependents of a deleted owner.
 
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::wait::until;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
-/// The controllers at work, for as long as this lives.
+/// kube-controller-manager, running until this is dropped.
 struct Controllers {
     _child: Child,
     _logs: LogsOfFailure,
@@ -20,7 +21,7 @@ struct Controllers {
 
 impl Controllers {
     fn start(plane: &ControlPlane) -> Self {
-        let program = plane.tools.need("kube-controller-manager").expect("the program is there");
+        let program = plane.tools.need("kube-controller-manager").expect("the program exists");
         let admin = plane.user("admin", Some("system:masters")).identity();
         let kubeconfig = plane.kubeconfig(&admin).expect("a kubeconfig can be written");
         let arguments = [
@@ -49,7 +50,7 @@ async fn is_gone(plane: &ControlPlane, path: &str) {
     .await;
 }
 
-/// An object that is called so and belongs to another one.
+/// Adds an owner reference to an object.
 fn owned(mut object: Value, owner: &Value) -> Value {
     let text = |pointer: &str| owner.pointer(pointer).cloned().expect("the owner was created");
     object["metadata"]["ownerReferences"] = json!([{
@@ -89,11 +90,11 @@ async fn deleting_a_namespace_deletes_its_streams() {
         .await;
     plane.delete(&format!("/api/v1/namespaces/{namespace}")).await;
     is_gone(&plane, &format!("/api/v1/namespaces/{namespace}")).await;
-    let left = plane.get(&streams(&namespace)).await.expect("a list is answered");
+    let left = plane.get(&streams(&namespace)).await.expect("the response is a list");
     assert_eq!(left["items"], json!([]));
-    // Images belong to no namespace.
+    // Images are cluster-scoped.
     let image = plane.get(&format!("{V1}/images/{}", super::site::DIGEST)).await;
-    assert!(image.is_some(), "the image is left");
+    assert!(image.is_some(), "the image still exists");
     plane.delete(&format!("{V1}/images/{}", super::site::DIGEST)).await;
 }
 
@@ -115,7 +116,7 @@ async fn gc_follows_owners_across_both_servers() {
     {
         is_gone(&plane, &path).await;
     }
-    assert!(plane.get(&format!("{streams}/bystander")).await.is_some(), "it belongs to nobody");
+    assert!(plane.get(&format!("{streams}/bystander")).await.is_some(), "the object has no owner");
 }
 
 #[tokio::test]
@@ -129,12 +130,14 @@ async fn foreground_deletion_waits_for_dependents() {
     plane.create(&maps, &owned(config_map("belongs"), &owner)).await;
     let delete = Request::new("DELETE", &format!("{streams}/owner"));
     plane.ask(delete.json(&json!({"propagationPolicy": "Foreground"}))).await.is(200);
-    let waiting =
-        plane.get(&format!("{streams}/owner")).await.expect("it waits for the garbage collector");
+    let waiting = plane
+        .get(&format!("{streams}/owner"))
+        .await
+        .expect("the owner waits for the garbage collector");
     assert_eq!(waiting["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     let _controllers = Controllers::start(&plane);
     is_gone(&plane, &format!("{streams}/owner")).await;
-    assert_eq!(plane.get(&format!("{maps}/belongs")).await, None, "the owner goes last");
+    assert_eq!(plane.get(&format!("{maps}/belongs")).await, None, "the owner is deleted last");
 }
 
 #[tokio::test]
@@ -150,6 +153,6 @@ async fn orphan_deletion_keeps_dependents_without_owner() {
     let delete = Request::new("DELETE", &format!("{streams}/owner"));
     plane.ask(delete.json(&json!({"propagationPolicy": "Orphan"}))).await.is(200);
     is_gone(&plane, &format!("{streams}/owner")).await;
-    let orphan = plane.get(&format!("{streams}/belongs")).await.expect("it is still there");
+    let orphan = plane.get(&format!("{streams}/belongs")).await.expect("the object still exists");
     assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
 }

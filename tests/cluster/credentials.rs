@@ -1,4 +1,4 @@
-//! Who somebody is who comes to the server's own port, past kube-apiserver.
+//! Authentication of requests that reach the server's own port without kube-apiserver.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use super::site::{SHOP, anonymous, front_proxy, image, on_behalf, shared};
 use crate::support::client::{Identity, Request};
 use crate::support::expect::Expect;
 
-/// A request that claims to be forwarded for a member of `system:masters`.
+/// A request with front-proxy headers that claim the group `system:masters`.
 fn forged() -> Request {
     on_behalf("admin", &["system:masters"], "GET", &image())
 }
@@ -65,7 +65,7 @@ async fn a_refused_proxy_is_logged_once_with_what_is_wrong() {
     let lines: Vec<&str> = log.lines().filter(|line| line.contains("logged-once")).collect();
     assert_eq!(lines.len(), 1, "{}", lines.join("\n"));
     for told in ["front-proxy-ca", super::plane::FRONT_PROXY] {
-        assert!(lines[0].contains(told), "{} is not told: {}", told, lines[0]);
+        assert!(lines[0].contains(told), "{} is not logged: {}", told, lines[0]);
     }
 }
 
@@ -92,7 +92,7 @@ async fn a_certificate_without_its_key_is_refused_in_the_handshake() {
     }
 }
 
-/// What a client needs to show a certificate with a key that need not be its own.
+/// A client configuration with a certificate and a key that need not belong together.
 fn with_key(
     authority: &str,
     certificate: &str,
@@ -101,19 +101,21 @@ fn with_key(
 ) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     for each in CertificateDer::pem_slice_iter(authority.as_bytes()) {
-        roots.add(each.expect("the authority is PEM")).expect("the authority is one");
+        roots
+            .add(each.expect("the authority is PEM"))
+            .expect("the authority is a valid certificate");
     }
     let chain = CertificateDer::pem_slice_iter(certificate.as_bytes()).collect::<Result<_, _>>();
-    let signer = aws_lc_rs::sign::any_supported_type(key).expect("the key is one");
+    let signer = aws_lc_rs::sign::any_supported_type(key).expect("the key is supported");
     let shown = CertifiedKey::new(chain.expect("the certificate is PEM"), signer);
     ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[version])
-        .expect("the provider knows the version")
+        .expect("the provider supports the TLS version")
         .with_root_certificates(roots)
         .with_client_cert_resolver(Arc::new(SingleCertAndKey::from(shown)))
 }
 
-/// Asks for the readiness of a server on a new connection.
+/// Sends a discovery request on a new connection and returns the status line.
 async fn status_line(address: SocketAddr, config: ClientConfig) -> io::Result<String> {
     let socket = TcpStream::connect(address).await?;
     let name = ServerName::IpAddress(address.ip().into());

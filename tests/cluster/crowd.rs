@@ -1,5 +1,6 @@
-//! One user whose Go client cancels, is refused, and asks for odd things, on the connection that others share: none of their
-//! watches ends, none of their requests fails, and no client opens connections to try again.
+//! A Go client that cancels requests and sends rejected bodies and malformed requests on a
+//! connection shared with other users. The watches and requests of the other users continue, and no
+//! client has to reconnect.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -21,24 +22,25 @@ use super::plane::ControlPlane;
 use super::site::{front_proxy, own, shared};
 use super::tools::peers;
 
-/// The outcome of a part of the program, as it prints it.
+/// Result of one part of the program, as the program prints it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Report {
-    /// Responses to the crowd by status, or errors.
+    /// Responses to the disruptive user by status, or by error text.
     crowd: BTreeMap<String, usize>,
     reads: usize,
-    /// The reads by somebody else that failed.
+    /// Failed reads of the other user.
     failed: Vec<String>,
     watches: usize,
-    /// The watches by somebody else that told of a stream afterwards.
+    /// Watches of the other user that report a stream created at the end.
     told: usize,
-    /// The connections that the clients opened.
+    /// Connections that the clients opened.
     connections: usize,
 }
 
 impl Report {
-    /// Panics unless nobody else was disturbed and the crowd got these answers.
+    /// Asserts that the other user was not disturbed and that the disruptive user got only
+    /// `statuses`.
     fn is_quiet(&self, part: &str, statuses: &[&str]) {
         println!("{part}: {self:?}");
         assert!(self.reads > 0 && self.failed.is_empty(), "{part}: {self:?}");
@@ -48,13 +50,13 @@ impl Report {
     }
 }
 
-/// Runs one part of the program.
 async fn run(site: Value, part: &str) -> Report {
-    let program = peers().expect("the programs can be had").join("crowd");
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    let program = peers().expect("the third-party clients are built").join("crowd");
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file can be created");
     write!(file, "{site}").expect("the file can be written");
     let part = part.to_owned();
-    // Connections go through this process.
+    // The program connects through the proxy in this process, so the test must not block its
+    // thread.
     let output = tokio::task::spawn_blocking(move || {
         Command::new(program).arg(file.path()).arg(part).output()
     });
@@ -96,13 +98,14 @@ async fn a_crowd_on_a_front_proxys_connection_disturbs_nobody() {
         let report = run(described.clone(), part).await;
         report.is_quiet(part, statuses);
         if part != "cancelled" {
-            // While Go's client waits to hear of resets it counts these streams as open, and may need a second connection.
+            // Go's client counts cancelled streams as open until the reset is acknowledged, so it
+            // may need a second connection.
             assert_eq!(report.connections, 1, "{part}: {report:?}");
         }
     }
 }
 
-/// A way to a server on which connections are counted.
+/// A TCP proxy that counts the connections to a server.
 struct Counted {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -111,7 +114,7 @@ struct Counted {
 impl Counted {
     async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let address = listener.local_addr().expect("it has an address");
+        let address = listener.local_addr().expect("the listener has an address");
         let connections = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&connections);
         tokio::spawn(async move {
@@ -131,7 +134,7 @@ impl Counted {
     }
 }
 
-/// Registers a server that kube-apiserver reaches by another port.
+/// Registers a server under another port, on which a proxy listens.
 async fn register_at(plane: &ControlPlane, port: u16, authority: &str) {
     plane.apply(&[objects::service(), objects::api_service(port, Some(authority))]);
     plane.available().await;
@@ -159,7 +162,7 @@ async fn a_crowd_behind_kube_apiserver_disturbs_nobody() {
         ("refused", json!({}), &["405"], 5),
         ("odd", json!({}), &["200", "400", "414", "431"], 5),
         ("connect", json!({}), &["503"], 5),
-        // Each has a connection of its own.
+        // Each WebSocket has its own connection.
         ("websockets", impersonated, &["101 Switching Protocols"], 15),
     ] {
         let before = way.count();

@@ -1,4 +1,4 @@
-//! `imagestream-apiserver check` with the flags of a server, beside a real control plane.
+//! `imagestream-apiserver check` with the flags of a server, against a real control plane.
 
 use super::backend::{Backend, Certificate, Prepared};
 use super::objects::{self, API_SERVICE};
@@ -9,7 +9,7 @@ use super::wait::until;
 const DELEGATOR: &str =
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/imagestream-apiserver:auth-delegator";
 
-/// A server of the default kind that runs and is available.
+/// A registered and available server in the default configuration.
 async fn working(plane: &ControlPlane) -> Backend {
     let prepared = Prepared::new(plane, Certificate::OwnCa).await.flag("--inject-ca-bundle");
     plane.apply(&[objects::service(), objects::api_service(prepared.port(), None)]);
@@ -18,13 +18,13 @@ async fn working(plane: &ControlPlane) -> Backend {
     backend
 }
 
-/// Waits until `check` finds something wrong, in a line with all these words.
+/// Waits until `check` reports an error in a line that contains all the words.
 async fn finds(backend: &Backend, flags: &[&str], words: &[&str]) {
-    until("check finds what is wrong", || async {
+    until("check reports the error", || async {
         let (succeeds, told) = backend.check(flags);
         let mut lines = told.lines().filter(|line| line.starts_with("WRONG"));
         let named = lines.any(|line| words.iter().all(|word| line.contains(word)));
-        // Every fault comes with a way out of it.
+        // Every reported error comes with a remedy after `->`.
         if !succeeds && named && told.contains("->") { Ok(()) } else { Err(told) }
     })
     .await;
@@ -44,7 +44,7 @@ async fn check_names_what_is_wrong() {
     let backend = working(&plane).await;
     finds(&backend, &["--service-name=another"], &["APIService", "outside", "another"]).await;
 
-    let binding = plane.get(DELEGATOR).await.expect("the manifests have it");
+    let binding = plane.get(DELEGATOR).await.expect("the binding exists");
     plane.delete(DELEGATOR).await;
     finds(&backend, &[], &["tokenreviews"]).await;
     finds(&backend, &[], &["subjectaccessreviews"]).await;

@@ -1,4 +1,4 @@
-//! Giving somebody rights in a control plane, so that they hold from then on.
+//! RBAC grants that are in effect when the function returns.
 
 use serde_json::{Value, json};
 
@@ -8,24 +8,24 @@ use super::wait::until;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
-/// A user as the subject of a binding.
+/// A user as the subject of a role binding.
 pub(crate) fn user(name: &str) -> Value {
     json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name})
 }
 
-/// A group as the subject of a binding.
+/// A group as the subject of a role binding.
 pub(crate) fn group(name: &str) -> Value {
     json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": name})
 }
 
-/// A service account as the subject of a binding.
+/// A service account as the subject of a role binding.
 pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
     json!({"kind": "ServiceAccount", "namespace": namespace, "name": name})
 }
 
 impl ControlPlane {
-    /// Lets somebody use these verbs on resources of ours in a namespace, and waits until a review allows it: a server
-    /// that asks earlier remembers for a while that it is forbidden.
+    /// Grants a subject verbs on image resources in a namespace and waits until a
+    /// SubjectAccessReview allows them. Without the wait the server could cache a denial.
     pub(crate) async fn grant(
         &self,
         namespace: &str,
@@ -42,11 +42,12 @@ impl ControlPlane {
         self.allowed(namespace, subject, verbs[0], resources[0]).await;
     }
 
-    /// Gives somebody what one of the roles of every cluster (`edit`, `view`) gives, as far as our manifests add to it,
-    /// and waits until a review allows a verb on a resource of ours.
+    /// Grants a subject the rules that the manifests aggregate to a default role (`edit`, `view`)
+    /// and waits until a SubjectAccessReview allows a verb on an image resource.
     ///
-    /// kube-apiserver makes those roles with nothing but the labels to gather rules by. Gathering is done by a controller
-    /// of kube-controller-manager, which does not run here. So each ClusterRole that the labels choose is bound.
+    /// kube-apiserver creates the default roles with an aggregation rule only. The controller that
+    /// fills them is part of kube-controller-manager, which does not run here. Therefore each
+    /// ClusterRole that the aggregation rule selects is bound directly.
     pub(crate) async fn bind(
         &self,
         namespace: &str,
@@ -74,10 +75,10 @@ impl ControlPlane {
         self.allowed(namespace, subject, verb, resource).await;
     }
 
-    /// The ClusterRoles of ours that one of the roles of every cluster gathers rules from.
+    /// The ClusterRoles of the manifests that the aggregation rule of a default role selects.
     async fn gathered_by(&self, role: &str) -> Vec<String> {
         let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
-        let role = until("the role is there", || async {
+        let role = until("the role exists", || async {
             self.get(&format!("{roles}/{role}"))
                 .await
                 .ok_or_else(|| "kube-apiserver has not made it".to_owned())
@@ -85,22 +86,22 @@ impl ControlPlane {
         .await;
         let selectors = role["aggregationRule"]["clusterRoleSelectors"]
             .as_array()
-            .expect("the role gathers")
+            .expect("the role has an aggregation rule")
             .clone();
-        let all = self.get(roles).await.expect("there are roles");
+        let all = self.get(roles).await.expect("ClusterRoles can be listed");
         let is_chosen = |candidate: &&Value| {
             selectors.iter().any(|selector| {
                 let wanted =
-                    selector["matchLabels"].as_object().expect("the labels are said one by one");
+                    selector["matchLabels"].as_object().expect("the selector lists labels");
                 wanted.iter().all(|(key, value)| &candidate["metadata"]["labels"][key] == value)
             })
         };
-        let chosen = all["items"].as_array().expect("it is a list").iter().filter(is_chosen);
+        let chosen = all["items"].as_array().expect("the value is a list").iter().filter(is_chosen);
         let names = chosen.filter_map(|role| role["metadata"]["name"].as_str());
         names.filter(|name| name.starts_with("imagestream-apiserver:")).map(str::to_owned).collect()
     }
 
-    /// Waits until a review allows somebody a verb on a resource of ours.
+    /// Waits until a SubjectAccessReview allows a subject the verb on an image resource.
     async fn allowed(&self, namespace: &str, subject: &Value, verb: &str, resource: &str) {
         let (resource, subresource) = resource.split_once('/').unwrap_or((resource, ""));
         let mut review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
@@ -109,7 +110,7 @@ impl ControlPlane {
             "namespace": namespace, "verb": verb, "resource": resource, "subresource": subresource});
         let request = Request::new("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews")
             .json(&review);
-        until("the rights hold", || async {
+        until("the rights are in effect", || async {
             let review = self.ask(request.clone()).await.is(201);
             if review["status"]["allowed"] == true { Ok(()) } else { Err(review.to_string()) }
         })
@@ -117,7 +118,7 @@ impl ControlPlane {
     }
 }
 
-/// The subject as the user of a review.
+/// The subject in the form of a SubjectAccessReview spec.
 fn who(subject: &Value) -> Value {
     let name = &subject["name"];
     match subject["kind"].as_str() {

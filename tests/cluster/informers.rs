@@ -1,5 +1,5 @@
-//! Informers of a client that nobody here wrote (kube-rs), which list and then watch, or have the list streamed to them: whatever
-//! goes away and comes back, in the end they know what there is.
+//! Informers of a third-party client (kube-rs), with list and watch and with streamed lists
+//! (WatchList). After a restart of either server their caches converge to the stored state.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use super::wait::until;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
-/// Names of streams with the revision of each.
+/// Names of streams with the resource version of each.
 type Known = BTreeMap<String, String>;
 
-/// Whether informers look at what they are sent.
+/// Control of the informer tasks: a sleeping informer does not process events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Attention {
     Awake,
     Asleep,
 }
 
-/// An informer of the streams of a namespace.
+/// An informer on the streams of a namespace.
 struct Informer {
     mode: &'static str,
     store: reflector::Store<DynamicObject>,
-    /// How often it began anew with a list.
+    /// The number of lists, which is the number of full restarts of the informer.
     lists: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
@@ -59,7 +59,7 @@ impl Informer {
         });
         let task = tokio::spawn(async move {
             let mut events = std::pin::pin!(reflector(writer, events));
-            // It ends with the test, which drops the other end.
+            // The loop ends when the test drops the sender.
             while attention.wait_for(|attention| *attention == Attention::Awake).await.is_ok() {
                 tokio::select! {
                     event = events.next() => assert!(event.is_some(), "a watcher never ends"),
@@ -99,14 +99,15 @@ fn resource() -> ApiResource {
 async fn client(plane: &ControlPlane) -> Client {
     let admin = plane.user("admin", Some("system:masters")).identity();
     let path = plane.kubeconfig(&admin).expect("a kubeconfig can be written");
-    let kubeconfig = Kubeconfig::read_from(path).expect("it can be read");
+    let kubeconfig = Kubeconfig::read_from(path).expect("the kubeconfig can be read");
     let options = KubeConfigOptions::default();
-    let config =
-        Config::from_custom_kubeconfig(kubeconfig, &options).await.expect("it says how to connect");
-    Client::try_from(config).expect("a client can be made")
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .expect("the kubeconfig has a usable context");
+    Client::try_from(config).expect("a client can be created")
 }
 
-/// A namespace where streams come and go, and both kinds of informers of it.
+/// A namespace with changing streams and one informer of each kind.
 struct Scene {
     backend: Backend,
     namespace: String,
@@ -138,7 +139,7 @@ impl Scene {
         path(&self.namespace, &format!("imagestreams{rest}"))
     }
 
-    /// Makes, changes and deletes something.
+    /// Creates, changes and deletes streams.
     async fn act(&self, plane: &ControlPlane, round: &str) {
         plane.create(&self.at(""), &objects::stream(&format!("made-{round}"))).await;
         plane
@@ -148,10 +149,10 @@ impl Scene {
         plane.create(&self.at(""), &objects::stream("leaving")).await;
     }
 
-    /// What there is.
+    /// The stored streams.
     async fn there_is(&self, plane: &ControlPlane) -> Known {
         let list = plane.get(&self.at("")).await.expect("streams are listed");
-        let text = |value: &Value| value.as_str().expect("it is a text").to_owned();
+        let text = |value: &Value| value.as_str().expect("the value is a string").to_owned();
         let items = list["items"].as_array().expect("a list has items");
         items
             .iter()
@@ -161,7 +162,7 @@ impl Scene {
             .collect()
     }
 
-    /// Waits until both informers know exactly what there is, each after so many lists.
+    /// Waits until both informers have the stored state, and asserts the number of lists of each.
     async fn all_is_known(&self, plane: &ControlPlane, lists: usize) {
         let wanted = self.there_is(plane).await;
         for informer in &self.informers {
@@ -170,7 +171,7 @@ impl Scene {
                 if known == wanted { Ok(()) } else { Err(format!("{known:?} of {wanted:?}")) }
             })
             .await;
-            assert_eq!(informer.lists(), lists, "{}: so often it began anew", informer.mode);
+            assert_eq!(informer.lists(), lists, "{}: number of lists", informer.mode);
         }
     }
 }
@@ -189,7 +190,7 @@ async fn informers_resume_after_restart_and_relist_after_compaction() {
     scene.all_is_known(&plane, 1).await;
 
     plane.stop_kube_apiserver();
-    // Somebody else's kube-apiserver still gets through.
+    // The request goes directly to the server, as from a second kube-apiserver replica.
     let meanwhile = on_behalf("admin", &["system:masters"], "DELETE", &scene.at("/made-first"));
     let identity = front_proxy(&plane).identity();
     scene.backend.ask(&identity, meanwhile).await.is(200);
@@ -205,14 +206,14 @@ async fn informers_resume_after_restart_and_relist_after_compaction() {
         .values()
         .filter_map(|revision| revision.parse::<u64>().ok())
         .max()
-        .expect("there are streams");
+        .expect("the list has streams");
     scene.backend.set("--compaction-interval=1s");
     scene.backend.set("--compaction-retention=1s");
     scene.backend.start_again().await;
     plane.available().await;
-    // What they were sent before they may have kept somewhere.
+    // Earlier events may already be in a buffer between server and client.
     scene.act(&plane, "unseen").await;
-    until("the past is forgotten", || async {
+    until("the old revision is compacted", || async {
         let then = format!("?resourceVersion={seen}&resourceVersionMatch=Exact&limit=1");
         let answer = plane.ask(Request::new("GET", &scene.at(&then))).await;
         if answer.status == 410 { Ok(()) } else { Err(answer.status.to_string()) }

@@ -1,4 +1,4 @@
-//! The file that tells a program of Kubernetes where a server is and how to be somebody there.
+//! Kubeconfig files for the programs of a test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::objects::in_base64;
 use crate::support::client::Identity;
 
-/// Writes the file under a new name into a folder. The authority that the server's certificate comes from is PEM.
+/// Writes a kubeconfig under a new name into a folder. `authority` is the PEM certificate authority
+/// of the server.
 pub(crate) fn write(
     folder: &Path,
     server: &str,

@@ -1,4 +1,4 @@
-//! kubectl of the same release, as one of the users of a server.
+//! kubectl of the pinned Kubernetes release, run as a user of a server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
@@ -12,24 +12,24 @@ use super::plane::ControlPlane;
 use super::wait::DEADLINE;
 use crate::support::client::Identity;
 
-/// What kubectl did.
+/// The result of a run of kubectl.
 #[derive(Debug)]
 pub(crate) struct Said {
-    /// 0 where it did what it was to do. `kubectl diff` ends with 1 when it finds a difference.
+    /// Exit code: 0 on success. `kubectl diff` exits with 1 when it finds a difference.
     pub(crate) code: Option<i32>,
     pub(crate) output: String,
     pub(crate) errors: String,
 }
 
 impl Said {
-    /// The output of a call that did not fail.
+    /// The output of a successful run.
     #[track_caller]
     pub(crate) fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.output
     }
 
-    /// The errors of a call that failed.
+    /// The error output of a failed run.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert_ne!(self.code, Some(0), "{self:?}");
@@ -37,21 +37,21 @@ impl Said {
     }
 }
 
-/// kubectl with a kubeconfig. It remembers nothing of earlier runs.
+/// kubectl with a kubeconfig. Each run has an empty discovery cache.
 pub(crate) struct Kubectl {
     pub(crate) program: PathBuf,
     pub(crate) kubeconfig: PathBuf,
 }
 
 impl Kubectl {
-    /// Runs kubectl with something to read.
+    /// Runs kubectl with standard input.
     pub(crate) fn run(&self, arguments: &[&str], input: &[u8]) -> Said {
         self.run_with_editor(arguments, input, "false")
     }
 
-    /// Runs kubectl where it opens an editor: a command that is given the name of the file.
+    /// Runs kubectl with a command as its editor, which gets the name of the file as its argument.
     pub(crate) fn run_with_editor(&self, arguments: &[&str], input: &[u8], editor: &str) -> Said {
-        let cache = tempfile::tempdir().expect("a temporary folder can be made");
+        let cache = tempfile::tempdir().expect("a temporary folder can be created");
         let mut child = Command::new(&self.program)
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
@@ -65,7 +65,8 @@ impl Kubectl {
             .spawn()
             .expect("kubectl can be started");
         let mut pipe = child.stdin.take().expect("the input is a pipe");
-        // A kubectl that ends without reading its input says why elsewhere.
+        // If kubectl ends without reading its input, its exit code and error output show the
+        // reason.
         let _ = pipe.write_all(input);
         drop(pipe);
         let Output { status, stdout, stderr } = child.wait_with_output().expect("kubectl ends");
@@ -74,23 +75,23 @@ impl Kubectl {
     }
 }
 
-/// A kubectl that goes on telling, output and errors alike. Ends when this is dropped.
+/// A running kubectl whose output and errors are read line by line. Dropping it kills kubectl.
 pub(crate) struct Following {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Following {
-    /// Waits for a line that begins with this; lines before it are passed over.
+    /// Waits for a line that begins with `start` and skips the lines before it.
     #[track_caller]
     pub(crate) fn expect(&self, start: &str) -> String {
         self.expect_line(start, |line| line.starts_with(start))
     }
 
-    /// Waits until kubectl, which was told to log its requests (`--v=6`), has begun to watch.
+    /// Waits until kubectl has opened a watch. Needs the request log of kubectl (`--v=6`).
     #[track_caller]
     pub(crate) fn expect_watch(&self) {
-        self.expect_line("of a watch", |line| {
+        self.expect_line("of an open watch", |line| {
             line.contains("watch=true") && line.contains("200 OK")
         });
     }
@@ -102,7 +103,9 @@ impl Following {
             match self.lines.recv_timeout(DEADLINE) {
                 Ok(line) if is_it(&line) => return line,
                 Ok(line) => others.push(line),
-                Err(why) => panic!("kubectl tells no line {what:?}: {why}; it told {others:#?}"),
+                Err(why) => {
+                    panic!("kubectl prints no line {what:?}: {why}; other lines: {others:#?}")
+                }
             }
         }
     }
@@ -110,14 +113,14 @@ impl Following {
 
 impl Drop for Following {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // kubectl may already have ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 impl Kubectl {
-    /// Starts a kubectl that tells what happens, a line an event.
+    /// Starts kubectl and reads its output while it runs.
     pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
         let mut child = Command::new(&self.program)
             .arg("--kubeconfig")
@@ -135,7 +138,7 @@ impl Kubectl {
     }
 }
 
-/// Passes on the lines of a pipe until one of its ends is closed.
+/// Forwards the lines of a pipe until either end is closed.
 fn tell(pipe: impl Read + Send + 'static, lines: Sender<String>) {
     thread::spawn(move || {
         BufReader::new(pipe).lines().map_while(Result::ok).try_for_each(|line| lines.send(line))
@@ -149,12 +152,11 @@ impl ControlPlane {
         Kubectl { program: self.tools.path("kubectl"), kubeconfig }
     }
 
-    /// Runs kubectl.
     pub(crate) fn kubectl(&self, identity: &Identity, arguments: &[&str]) -> Said {
         self.kubectl_with_input(identity, arguments, &[])
     }
 
-    /// Runs kubectl with something to read.
+    /// Runs kubectl with standard input.
     pub(crate) fn kubectl_with_input(
         &self,
         identity: &Identity,
@@ -164,7 +166,7 @@ impl ControlPlane {
         self.kubectl_of(identity).run(arguments, input)
     }
 
-    /// Applies objects as admin and takes over whatever others have set of them. Panics when that is refused.
+    /// Applies objects as admin and takes over conflicting fields. Panics when kubectl fails.
     pub(crate) fn apply(&self, objects: &[Value]) {
         let list =
             serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();

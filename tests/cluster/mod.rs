@@ -1,4 +1,4 @@
-//! The control plane of the tests, from the bottom up, and then the tests.
+//! Modules of the control plane, lowest layer first, followed by the tests.
 
 mod child;
 mod pki;

@@ -1,4 +1,4 @@
-//! Nothing is created in a namespace that is not there or that is ending.
+//! The namespace lifecycle admission: no object is created in a missing or terminating namespace.
 
 use serde_json::Value;
 
@@ -8,7 +8,6 @@ use super::site::{Shared, shared};
 use crate::support::client::{Answer, Request};
 use crate::support::expect::Expect;
 
-/// Creates a stream in a namespace, through kube-apiserver.
 async fn create_in(site: &Shared, namespace: &str) -> Answer {
     site.plane
         .ask(Request::new("POST", &path(namespace, "imagestreams")).json(&objects::stream("s")))
@@ -37,7 +36,7 @@ async fn a_namespace_can_be_used_as_soon_as_it_is_created() {
     let site = shared().await;
     for number in 0..10 {
         let namespace = format!("at-once-{number}");
-        // The server has been told already that there is no such namespace.
+        // The failed request makes the server cache that the namespace does not exist.
         create_in(&site, &namespace).await.is(404);
         site.plane.create_namespace(&namespace).await;
         create_in(&site, &namespace).await.is(201);
@@ -49,9 +48,9 @@ async fn nothing_is_created_in_a_namespace_that_is_ending() {
     let site = shared().await;
     site.plane.create_namespace("ending").await;
     create_in(&site, "ending").await.is(201);
-    // Nobody here takes the finalizer of Kubernetes away, so it stays.
+    // No namespace controller runs here, so the finalizer `kubernetes` stays.
     site.plane.delete("/api/v1/namespaces/ending").await;
-    let refused = super::wait::until("the server knows that the namespace is ending", || async {
+    let refused = super::wait::until("the server rejects new objects", || async {
         let request =
             Request::new("POST", &path("ending", "imagestreams")).json(&objects::stream("late"));
         let answer = site.plane.ask(request).await;
@@ -69,7 +68,7 @@ async fn nothing_is_created_in_a_namespace_that_is_ending() {
     assert_eq!(cause["reason"], "NamespaceTerminating", "{refused}");
     assert_eq!(cause["message"], "namespace ending is being terminated", "{refused}");
     assert_eq!(cause["field"], "metadata.namespace", "{refused}");
-    // What is there can still be read and deleted: that is how the namespace empties.
+    // Existing objects can still be read and deleted, so that the namespace can be emptied.
     let stream = path("ending", "imagestreams/s");
     let read: Value = site.plane.ask(Request::new("GET", &stream)).await.is(200);
     assert_eq!(read["metadata"]["name"], "s");

@@ -1,37 +1,36 @@
-//! The objects that tests put into a cluster, beside those of the manifests.
+//! The objects that tests create in a cluster in addition to those of the manifests.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
-/// The ServiceAccount of the server and its namespace.
+/// The name of the server's ServiceAccount and of its namespace.
 pub(crate) const SERVER: &str = "imagestream-apiserver";
-/// The Service in front of the server, beside the one of the manifests.
+/// The Service that routes to a server outside of the cluster.
 pub(crate) const SERVICE: &str = "outside";
-/// Where the APIService is found.
+/// The path of the APIService.
 pub(crate) const API_SERVICE: &str =
     "/apis/apiregistration.k8s.io/v1/apiservices/v1.image.openshift.io";
-/// Everything below this path is a resource of ours.
+/// The path prefix of all image resources.
 pub(crate) const V1: &str = "/apis/image.openshift.io/v1";
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 
-/// A namespace.
 pub(crate) fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 }
 
-/// A service account.
 pub(crate) fn service_account(namespace: &str, name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": namespace, "name": name}})
 }
 
-/// The Service that leads to a server on this machine.
+/// The Service that routes to a server on this machine.
 pub(crate) fn service() -> Value {
     json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SERVER, "name": SERVICE},
         "spec": {"type": "ExternalName", "externalName": "localhost"}})
 }
 
-/// The APIService of a server on this port, trusted if its certificate comes from an authority of the bundle.
+/// The APIService of a server on this port. kube-apiserver trusts certificates of the authorities
+/// in `bundle`.
 pub(crate) fn api_service(port: u16, bundle: Option<&str>) -> Value {
     let mut object = json!({
         "apiVersion": "apiregistration.k8s.io/v1",
@@ -51,26 +50,26 @@ pub(crate) fn api_service(port: u16, bundle: Option<&str>) -> Value {
     object
 }
 
-/// How bytes, such as those of `spec.caBundle`, stand in an object.
+/// Encodes bytes for a field such as `spec.caBundle`.
 pub(crate) fn in_base64(bytes: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(bytes)
 }
 
-/// The text that stands so in an object.
+/// Decodes the text of a field in base64.
 pub(crate) fn from_base64(text: &str) -> String {
     let bytes = BASE64_STANDARD.decode(text).expect("an object has base64");
-    String::from_utf8(bytes).expect("it is a text")
+    String::from_utf8(bytes).expect("the value is a string")
 }
 
-/// The Secret that replicas share.
+/// The Secret that holds the certificate authority that replicas share.
 pub(crate) const SECRET: &str = "imagestream-apiserver-certificates";
 
-/// A Role or a ClusterRole.
+/// A Role or a ClusterRole. The namespace of a ClusterRole is empty.
 pub(crate) fn role(kind: &str, namespace: &str, name: &str, rules: Value) -> Value {
     json!({"apiVersion": format!("{RBAC}/v1"), "kind": kind, "metadata": metadata(namespace, name), "rules": rules})
 }
 
-/// A RoleBinding or a ClusterRoleBinding to a role, given by kind and name.
+/// A RoleBinding or a ClusterRoleBinding to a role, given as `(kind, name)`.
 pub(crate) fn binding(
     kind: &str,
     namespace: &str,
@@ -83,7 +82,7 @@ pub(crate) fn binding(
         "roleRef": role, "subjects": subjects})
 }
 
-/// A Role with the rules, bound to subjects under the same name.
+/// A Role with one rule and a RoleBinding of the same name.
 pub(crate) fn allow(
     namespace: &str,
     name: &str,
@@ -99,27 +98,26 @@ pub(crate) fn allow(
     ]
 }
 
-/// A stream.
 pub(crate) fn stream(name: &str) -> Value {
     json!({"kind": "ImageStream", "apiVersion": "image.openshift.io/v1", "metadata": {"name": name}})
 }
 
-/// A stream that says its namespace.
+/// A stream with its namespace set.
 pub(crate) fn stream_in(namespace: &str, name: &str) -> Value {
     let mut stream = stream(name);
     stream["metadata"]["namespace"] = namespace.into();
     stream
 }
 
-/// An image that tests push, by the digest of its manifest.
+/// The digest of the manifest of an image that tests push.
 pub(crate) const DIGEST: &str =
     "sha256:a1de8ca94896f2a64bc8664d3c1c7771023b293e49946b715ca673a4a6972fe8";
-/// Another one.
+/// The digest of a second image.
 pub(crate) const NEWER: &str =
     "sha256:dcb21ef7eba3062ea7b56366c27542887cd1c4573ad47c5673441fd96e6aa395";
 
-/// The manifest and configuration of a digest of these two. The manifest hashes to the name: the tests
-/// share a server, and only with the manifest may each of their users push the same image.
+/// The manifest and configuration for one of these two digests. The tests share a server. Only a
+/// manifest that matches the digest lets several users push the same image.
 fn texts(digest: &str) -> Option<(String, String)> {
     let (architecture, config) = match digest {
         DIGEST => {
@@ -138,8 +136,8 @@ fn texts(digest: &str) -> Option<(String, String)> {
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A mapping as a registry sends it after a push to the tag `latest`. It has a manifest where the
-/// digest is one of the two above.
+/// An ImageStreamMapping as a registry sends it after a push to the tag `latest`. It contains a
+/// manifest for the two digests above.
 pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
     let mut image = json!({"kind": "Image", "apiVersion": "image.openshift.io/v1", "metadata": {"name": digest},
         "dockerImageReference": format!("registry.example.com/shop/{stream}@{digest}")});
@@ -152,9 +150,10 @@ pub(crate) fn mapping(stream: &str, digest: &str) -> Value {
         "image": image, "tag": "latest"})
 }
 
-/// What kubectl must be told before it creates a mapping. It looks at the operation PATCH of a kind to see whether the
-/// server validates fields, and a mapping cannot be patched. Then it asks whether the kind comes from a
-/// CustomResourceDefinition, which few may know, and alone it asks for OpenAPI v2 in protobuf, which there is not yet.
+/// Flag of kubectl for creating a mapping. kubectl inspects the PATCH operation of a kind to detect
+/// server-side field validation, and a mapping has no PATCH. It then lists
+/// CustomResourceDefinitions, which few users may do, and a standalone server does not serve
+/// OpenAPI v2 in protobuf.
 pub(crate) const WITHOUT_VALIDATION: &str = "--validate=false";
 
 fn metadata(namespace: &str, name: &str) -> Value {

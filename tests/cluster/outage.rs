@@ -1,4 +1,4 @@
-//! Something goes away and comes back: the server, kube-apiserver, or kube-apiserver before the server ever met it.
+//! Outages of the server or of kube-apiserver, and a start of the server without kube-apiserver.
 
 use super::backend::{Backend, Certificate, Prepared, path};
 use super::objects::{self, V1};
@@ -8,7 +8,7 @@ use super::wait::until;
 use crate::support::client::{Answer, Request};
 use crate::support::expect::Expect;
 
-/// A server that is registered, with an image that the user `viewer` may see.
+/// A registered server with an image that the user `viewer` may read.
 async fn furnished(plane: &ControlPlane) -> Backend {
     let backend = Prepared::new(plane, Certificate::Issued).await.start().await;
     plane.register(&backend).await;
@@ -46,7 +46,7 @@ async fn the_group_is_served_again_after_a_restart_of_the_server() {
     backend.start_again().await;
     reads_again(&plane).await;
     plane.available().await;
-    assert!(backend.terminate().await.success(), "the server ends as it should");
+    assert!(backend.terminate().await.success(), "the server exits with success");
 }
 
 #[tokio::test]
@@ -58,18 +58,18 @@ async fn the_group_is_served_again_after_a_restart_of_kube_apiserver() {
     plane.start_kube_apiserver().await.expect("kube-apiserver starts again");
     reads_again(&plane).await;
     plane.available().await;
-    // What the server watches it watches again.
+    // The server resumes its own watches.
     let namespace = format!("after-restart-{}", backend.port());
     plane.create_namespace(&namespace).await;
     plane.delete(&format!("/api/v1/namespaces/{namespace}")).await;
-    until("the server knows that the namespace is ending", || async {
+    until("the server rejects new objects", || async {
         let request =
             Request::new("POST", &path(&namespace, "imagestreams")).json(&objects::stream("s"));
         let answer = plane.ask(request).await;
         if answer.status == 403 { Ok(()) } else { Err(text(&answer)) }
     })
     .await;
-    assert!(!backend.has_ended(), "the server outlives kube-apiserver");
+    assert!(!backend.has_ended(), "the server keeps running");
 }
 
 #[tokio::test]
@@ -101,18 +101,19 @@ async fn undecidable_requests_fail_without_kube_apiserver() {
     let proxy = front_proxy(&plane).identity();
     plane.stop_kube_apiserver();
 
-    // Whether alice may look is for a review to say.
+    // The authorization of alice needs a SubjectAccessReview.
     let answer = backend.ask(&proxy, on_behalf("alice", &[], "GET", &image())).await;
     assert_eq!(answer.status, 500, "{}", text(&answer));
     let start = format!("Internal Server Error: \"{}\": ", image());
     assert!(text(&answer).contains(&start), "{}", text(&answer));
-    // Who a token belongs to as well.
+    // The token needs a TokenReview.
     let request = Request::new("GET", &image()).header("authorization", "Bearer unheard-of");
     let answer = backend.ask(&anonymous(), request).await;
     assert_eq!(answer.status, 503, "{}", text(&answer));
     assert!(text(&answer).contains("the bearer token could not be reviewed"), "{}", text(&answer));
-    assert!(answer.header("retry-after").is_some(), "it can be tried again: {answer:?}");
-    // An admin needs no review, but a namespace that nobody knows is not created in.
+    assert!(answer.header("retry-after").is_some(), "the response has Retry-After: {answer:?}");
+    // The group system:masters needs no review, but creating an object needs the namespace to be
+    // known.
     let create = |namespace: &str| {
         let request =
             on_behalf("admin", &["system:masters"], "POST", &path(namespace, "imagestreams"));
@@ -120,13 +121,13 @@ async fn undecidable_requests_fail_without_kube_apiserver() {
     };
     let answer = backend.ask(&proxy, create("never-heard-of")).await;
     assert!((500..600).contains(&answer.status), "{}", text(&answer));
-    assert!(answer.header("retry-after").is_some(), "it can be tried again: {answer:?}");
-    // One that is known is.
+    assert!(answer.header("retry-after").is_some(), "the response has Retry-After: {answer:?}");
+    // The namespace is cached, so the request succeeds.
     backend.ask(&proxy, create(SHOP)).await.is(201);
 
     plane.start_kube_apiserver().await.expect("kube-apiserver starts again");
     reads_again(&plane).await;
-    until("alice is refused by her rights", || async {
+    until("alice gets 403", || async {
         let answer = backend.ask(&proxy, on_behalf("alice", &[], "GET", &image())).await;
         if answer.status == 403 { Ok(()) } else { Err(text(&answer)) }
     })
@@ -139,12 +140,12 @@ async fn server_waits_for_kube_apiserver_at_start() {
     let prepared = Prepared::new(&plane, Certificate::Issued).await;
     plane.stop_kube_apiserver();
     let backend = prepared.spawn();
-    until("the server says what it waits for", || async {
+    until("the server logs the missing ConfigMap", || async {
         let log = backend.log();
         if log.contains("extension-apiserver-authentication") { Ok(()) } else { Err(log) }
     })
     .await;
-    assert!(!backend.has_ended(), "the server waits");
+    assert!(!backend.has_ended(), "the server keeps waiting");
     plane.start_kube_apiserver().await.expect("kube-apiserver starts");
     backend.ready().await;
     plane.register(&backend).await;

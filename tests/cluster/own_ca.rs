@@ -1,4 +1,5 @@
-//! A server that is given no certificate: it makes its own authority and tells the APIService.
+//! A server without a configured certificate. It creates its own certificate authority and writes
+//! the bundle into its APIService.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -15,14 +16,14 @@ use super::wait::{INTERVAL, until};
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
-/// So long an APIService that was deleted is watched for not coming back.
+/// The time in which a deleted APIService must not reappear.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Waits until the APIService has the bundle.
+/// Waits until the APIService has the CA bundle.
 async fn trusts(plane: &ControlPlane, bundle: &str) {
     let wanted: Value = in_base64(bundle).into();
     until("the APIService has the bundle of the server", || async {
-        let api_service = plane.get(API_SERVICE).await.ok_or("it is not there")?;
+        let api_service = plane.get(API_SERVICE).await.ok_or("the APIService is missing")?;
         let found = &api_service["spec"]["caBundle"];
         if *found == wanted { Ok(()) } else { Err(found.to_string()) }
     })
@@ -36,7 +37,7 @@ async fn a_server_with_nothing_but_its_rights_becomes_available() {
     plane.apply(&[objects::service(), objects::api_service(prepared.port(), None)]);
     let mut backend = prepared.start().await;
     plane.available().await;
-    let authority = backend.authority().expect("the server has made it");
+    let authority = backend.authority().expect("the server has created its authority");
     trusts(&plane, &authority).await;
     furnish(&plane).await;
     let viewer = plane.client(plane.user("viewer", None).identity());
@@ -48,7 +49,7 @@ async fn a_server_with_nothing_but_its_rights_becomes_available() {
 
     backend.start_again().await;
     assert_eq!(
-        backend.authority().expect("it is there"),
+        backend.authority().expect("the authority exists"),
         authority,
         "the authority outlives the process"
     );
@@ -61,7 +62,7 @@ async fn a_bundle_that_somebody_resets_is_written_again() {
     let prepared = Prepared::new(&plane, Certificate::OwnCa).await.flag("--inject-ca-bundle");
     plane.apply(&[objects::service(), objects::api_service(prepared.port(), None)]);
     let backend = prepared.start().await;
-    let authority = backend.authority().expect("the server has made it");
+    let authority = backend.authority().expect("the server has created its authority");
     for other in [Value::Null, in_base64(Authority::new("another").pem()).into()] {
         trusts(&plane, &authority).await;
         plane.patch(API_SERVICE, &json!({"spec": {"caBundle": other}})).await;
@@ -77,7 +78,7 @@ async fn an_api_service_that_was_deleted_is_not_created_again() {
     let api_service = objects::api_service(prepared.port(), None);
     plane.apply(&[objects::service(), api_service.clone()]);
     let backend = prepared.start().await;
-    let authority = backend.authority().expect("the server has made it");
+    let authority = backend.authority().expect("the server has created its authority");
     trusts(&plane, &authority).await;
     plane.delete(API_SERVICE).await;
     let (begun, mut interval) = (Instant::now(), time::interval(INTERVAL));
@@ -85,8 +86,8 @@ async fn an_api_service_that_was_deleted_is_not_created_again() {
         interval.tick().await;
         assert!(plane.get(API_SERVICE).await.is_none(), "the server creates the APIService");
     }
-    assert!(!backend.has_ended(), "the server goes on without it");
-    // It was not asleep: whoever installs it again finds the bundle written.
+    assert!(!backend.has_ended(), "the server keeps running without the APIService");
+    // The server still watches: a new APIService gets the bundle.
     plane.apply(&[api_service]);
     trusts(&plane, &authority).await;
 }
@@ -95,9 +96,14 @@ async fn an_api_service_that_was_deleted_is_not_created_again() {
 async fn replicas_share_their_authority_by_a_secret() {
     let plane = own().await;
     let path = format!("/api/v1/namespaces/{SERVER}/secrets");
-    // The manifests make it, empty, because the server may not.
+    // The manifests create the empty Secret because the server has no right to create it.
     assert!(
-        plane.get(&format!("{path}/{SECRET}")).await.expect("it is there").get("data").is_none()
+        plane
+            .get(&format!("{path}/{SECRET}"))
+            .await
+            .expect("the Secret exists")
+            .get("data")
+            .is_none()
     );
     let flag = format!("--cert-secret={SECRET}");
     let mut replicas = Vec::new();
@@ -105,7 +111,7 @@ async fn replicas_share_their_authority_by_a_secret() {
         replicas.push(Prepared::new(&plane, Certificate::OwnCa).await.flag(&flag).spawn());
     }
     let authority = until("the Secret has the authority", || async {
-        let secret = plane.get(&format!("{path}/{SECRET}")).await.ok_or("it is not there")?;
+        let secret = plane.get(&format!("{path}/{SECRET}")).await.ok_or("the Secret is missing")?;
         let found = secret["data"]["ca.crt"].as_str().map(str::to_owned);
         found.ok_or_else(|| "it has no ca.crt".to_owned())
     })
@@ -113,6 +119,6 @@ async fn replicas_share_their_authority_by_a_secret() {
     for replica in &mut replicas {
         replica.trust(&objects::from_base64(&authority));
         replica.ready().await;
-        assert!(fs::read_dir(replica.path("certs")).is_err(), "nothing is kept in the folder");
+        assert!(fs::read_dir(replica.path("certs")).is_err(), "no certificate folder exists");
     }
 }

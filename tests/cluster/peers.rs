@@ -1,5 +1,5 @@
-//! Programs and clients that nobody here wrote do their work through kube-apiserver: Kubernetes' client for Python, OpenShift's
-//! clients for Go, and Helm.
+//! Third-party clients work through kube-apiserver: the Kubernetes client for Python, OpenShift's
+//! Go clients, and Helm.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use super::objects;
 use super::site::{Shared, shared};
 use super::tools::peers;
 
-/// What a program printed. Panics, with what it complained of, when it failed.
+/// Runs a program and returns its output. Panics with its error output when it fails.
 #[track_caller]
 fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program can be run");
@@ -29,7 +29,8 @@ fn beside(file: &str) -> String {
         .to_string()
 }
 
-/// Runs one part of the Python program as somebody with the role `edit` in a new namespace: what it tells.
+/// Runs one part of the Python program as a user with the role `edit` in a new namespace and
+/// returns the printed JSON values.
 async fn python(namespace: &str, part: &str) -> Vec<Value> {
     let site = shared().await;
     site.plane.create_namespace(namespace).await;
@@ -37,13 +38,13 @@ async fn python(namespace: &str, part: &str) -> Vec<Value> {
     let kubeconfig = site
         .plane
         .kubeconfig(&site.plane.user("snake", None).identity())
-        .expect("it can be written");
-    let program = peers().expect("the programs can be had").join("python/bin/python");
+        .expect("the kubeconfig can be written");
+    let program = peers().expect("the third-party clients are built").join("python/bin/python");
     let told = run(Command::new(program)
         .arg(beside("streams.py"))
         .arg(kubeconfig)
         .args([namespace, part]));
-    told.lines().map(|line| serde_json::from_str(line).expect("it tells JSON")).collect()
+    told.lines().map(|line| serde_json::from_str(line).expect("the program prints JSON")).collect()
 }
 
 #[tokio::test]
@@ -74,13 +75,14 @@ async fn the_python_client_watches_streams_while_they_change() {
     assert_eq!(told, wanted);
 }
 
-/// Runs one part of the program around OpenShift's clients as admin in a new namespace: the steps that it took.
+/// Runs one part of the OpenShift client program as admin in a new namespace and returns the
+/// completed steps.
 async fn openshift(namespace: &str, part: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let site = shared().await;
     site.plane.create_namespace(namespace).await;
     let admin = site.plane.user("admin", Some("system:masters")).identity();
-    let kubeconfig = site.plane.kubeconfig(&admin).expect("it can be written");
-    let program = peers().expect("the programs can be had").join("openshift");
+    let kubeconfig = site.plane.kubeconfig(&admin).expect("the kubeconfig can be written");
+    let program = peers().expect("the third-party clients are built").join("openshift");
     let mut command = Command::new(program);
     command.arg(kubeconfig).args([namespace, part]).envs(variables.iter().copied());
     run(&mut command).lines().map(str::to_owned).collect()
@@ -126,12 +128,12 @@ async fn openshift_informers_follow_streams_and_images() {
     }
 }
 
-/// Runs Helm as admin in a namespace. It keeps its files in a folder that is removed.
+/// Runs Helm as admin in a namespace, with a temporary folder for its files.
 fn helm(site: &Shared, namespace: &str, arguments: &[&str]) -> String {
     let admin = site.plane.user("admin", Some("system:masters")).identity();
-    let kubeconfig = site.plane.kubeconfig(&admin).expect("it can be written");
-    let home = tempfile::tempdir().expect("a temporary folder can be made");
-    let program = peers().expect("the programs can be had").join("helm");
+    let kubeconfig = site.plane.kubeconfig(&admin).expect("the kubeconfig can be written");
+    let home = tempfile::tempdir().expect("a temporary folder can be created");
+    let program = peers().expect("the third-party clients are built").join("helm");
     let folders = ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME", "HOME"];
     let mut command = Command::new(program);
     command.env("KUBECONFIG", kubeconfig).envs(folders.map(|name| (name, home.path())));
@@ -145,14 +147,14 @@ async fn helm_manages_a_chart_with_a_stream() {
     site.plane.apply(&[objects::namespace(namespace)]);
     let (chart, stream) = (beside("chart"), path(namespace, "imagestreams/shop"));
     let tags = async || -> Vec<String> {
-        let stream = site.plane.get(&stream).await.expect("the stream is there");
-        let tags = stream["spec"]["tags"].as_array().expect("it has tags");
+        let stream = site.plane.get(&stream).await.expect("the stream exists");
+        let tags = stream["spec"]["tags"].as_array().expect("the stream has tags");
         tags.iter().map(|tag| tag["name"].as_str().expect("a tag has a name").to_owned()).collect()
     };
     let told = helm(&site, namespace, &["install", "shop", &chart, "--wait", "--timeout=60s"]);
     assert!(told.contains("STATUS: deployed"), "{told}");
     assert_eq!(tags().await, ["stable"]);
-    let installed = site.plane.get(&stream).await.expect("the stream is there");
+    let installed = site.plane.get(&stream).await.expect("the stream exists");
     assert_eq!(
         installed["metadata"]["annotations"]["meta.helm.sh/release-name"], "shop",
         "{installed}"
@@ -165,7 +167,7 @@ async fn helm_manages_a_chart_with_a_stream() {
     assert_eq!(tags().await, ["stable"]);
     let history: Value =
         serde_json::from_str(&helm(&site, namespace, &["history", "shop", "--output=json"]))
-            .expect("Helm tells JSON");
+            .expect("Helm prints JSON");
     assert_eq!(history.as_array().map(Vec::len), Some(3), "{history}");
 
     helm(&site, namespace, &["uninstall", "shop", "--wait", "--timeout=60s"]);

@@ -1,4 +1,4 @@
-//! The certificate authorities of a test cluster and what they issue.
+//! The certificate authorities of a test cluster and their certificates.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,10 +9,9 @@ use rcgen::{
 
 use crate::support::client::Identity;
 
-/// A certificate authority.
 pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A certificate with its key, both PEM.
+/// A certificate and its key, both in PEM.
 #[derive(Clone)]
 pub(crate) struct Pair {
     pub(crate) certificate: String,
@@ -24,29 +23,30 @@ impl Authority {
         let mut params = named(name, None, &[]);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Self(CertifiedIssuer::self_signed(params, key()).expect("an authority can be made"))
+        Self(CertifiedIssuer::self_signed(params, key()).expect("an authority can be created"))
     }
 
-    /// Its certificate.
+    /// The certificate of the authority in PEM.
     pub(crate) fn pem(&self) -> String {
         self.0.pem()
     }
 
-    /// The certificate of a client that is this user, in this group.
+    /// Issues a client certificate for a user and an optional group.
     pub(crate) fn user(&self, name: &str, group: Option<&str>) -> Pair {
         self.issue(named(name, group, &[]), ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// The certificate of a user that ends soon.
+    /// Issues a client certificate that expires after `life`.
     pub(crate) fn user_for(&self, name: &str, life: Duration) -> Pair {
         let mut params = named(name, None, &[]);
-        let now =
-            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970");
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("the clock is after 1970");
         params.not_after = date_time_ymd(1970, 1, 1) + now + life;
         self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
     }
 
-    /// The certificate of a server that is reached by these names and addresses.
+    /// Issues a serving certificate for host names and addresses.
     pub(crate) fn server(&self, names: &[&str]) -> Pair {
         self.issue(named(names[0], None, names), ExtendedKeyUsagePurpose::ServerAuth)
     }
@@ -61,7 +61,7 @@ impl Authority {
 }
 
 impl Pair {
-    /// A client that shows this certificate.
+    /// A client identity with this certificate.
     pub(crate) fn identity(&self) -> Identity {
         let certificate =
             Some((self.certificate.clone().into_bytes(), self.key.clone().into_bytes()));
@@ -69,14 +69,13 @@ impl Pair {
     }
 }
 
-/// A new private key.
 pub(crate) fn key() -> KeyPair {
-    KeyPair::generate().expect("a key can be made")
+    KeyPair::generate().expect("a key can be generated")
 }
 
 fn named(common_name: &str, organization: Option<&str>, names: &[&str]) -> CertificateParams {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let mut params = CertificateParams::new(names).expect("the names can stand in a certificate");
+    let mut params = CertificateParams::new(names).expect("the names are valid in a certificate");
     params.distinguished_name = DistinguishedName::new();
     if let Some(organization) = organization {
         params.distinguished_name.push(DnType::OrganizationName, organization);

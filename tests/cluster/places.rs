@@ -1,5 +1,5 @@
-//! The two places that kubectl is pointed at: the kube-apiserver of a cluster, and a server that stands alone. What a
-//! test says of one must hold at the other.
+//! The two servers that kubectl tests run against: kube-apiserver of a cluster, and a standalone
+//! server. Each test must pass with both.
 
 use std::path::PathBuf;
 
@@ -14,23 +14,23 @@ use super::tools::Tools;
 use crate::support::process::ServerProcess;
 use crate::support::server::{TestServer, identity_of_admin};
 
-/// The namespace of the objects. Tests share it, so each uses names of its own.
+/// The namespace of the objects. Tests share it, so each test uses unique names.
 pub(crate) const WORKSHOP: &str = "workshop";
 
-/// kubectl before one of the two.
+/// kubectl with one of the two servers.
 pub(crate) struct Place {
     kubectl: Kubectl,
     kind: Kind,
 }
 
-/// Which of the two, and what must live as long as it is used.
+/// The kind of the server, with the guards that keep it running.
 enum Kind {
     Cluster { _site: Shared },
     Alone { _server: ServerProcess },
 }
 
-/// Both places. In the cluster kubectl is somebody with the role `edit` in the namespace and nothing else; alone it is
-/// somebody who may do everything.
+/// Both servers. In the cluster the user has only the role `edit` in the namespace; on the
+/// standalone server the user has all rights.
 pub(crate) async fn places() -> [Place; 2] {
     [cluster().await, alone().await]
 }
@@ -50,17 +50,17 @@ async fn alone() -> Place {
     let kubeconfig: PathBuf =
         kubeconfig::write(&server.folder(), &address, &server.certificate(), &identity)
             .expect("a kubeconfig can be written");
-    let program = Tools::find().expect("the programs of a control plane are there").path("kubectl");
+    let program =
+        Tools::find().expect("the programs of the control plane are built").path("kubectl");
     Place { kubectl: Kubectl { program, kubeconfig }, kind: Kind::Alone { _server: server } }
 }
 
 impl Place {
-    /// Runs kubectl.
     pub(crate) fn run(&self, arguments: &[&str]) -> Said {
         self.kubectl.run(&self.here(arguments), &[])
     }
 
-    /// Runs kubectl with an object as its file.
+    /// Runs kubectl with an object as its input file.
     pub(crate) fn give(&self, arguments: &[&str], object: &Value) -> Said {
         self.kubectl.run(
             &self.here(&[arguments, &["--filename=-"]].concat()),
@@ -68,24 +68,24 @@ impl Place {
         )
     }
 
-    /// Runs `kubectl edit`, where somebody replaces one text by another.
+    /// Runs `kubectl edit` with an editor that replaces a text.
     pub(crate) fn edit(&self, what: &str, text: &str, by: &str) -> Said {
         let editor = format!("sed -i 's/{text}/{by}/'");
         self.kubectl.run_with_editor(&self.here(&["edit", what]), &[], &editor)
     }
 
-    /// Starts a kubectl that goes on telling.
+    /// Starts a kubectl that keeps running.
     pub(crate) fn follow(&self, arguments: &[&str]) -> Following {
         self.kubectl.follow(&self.here(arguments))
     }
 
-    /// An object as kubectl gets it.
+    /// Gets an object with kubectl.
     pub(crate) fn get(&self, what: &str) -> Value {
         let object = self.run(&["get", what, "--output=json", "--show-managed-fields"]).done();
         serde_json::from_str(&object).expect("kubectl writes JSON")
     }
 
-    /// The version of an object, which every write changes.
+    /// The `resourceVersion` of an object.
     pub(crate) fn version(&self, what: &str) -> String {
         self.get(what)["metadata"]["resourceVersion"]
             .as_str()
@@ -94,7 +94,7 @@ impl Place {
     }
 
     fn here<'a>(&self, arguments: &[&'a str]) -> Vec<&'a str> {
-        // A failing test prints on which of the two it was.
+        // The output of a failing test shows which server it used.
         let place = match self.kind {
             Kind::Cluster { .. } => "in the cluster",
             Kind::Alone { .. } => "alone",

@@ -1,6 +1,6 @@
-//! A control plane: one etcd and one kube-apiserver on loopback, with everything in one folder that is removed in the
-//! end. Nothing else of Kubernetes runs unless a test starts it, so a namespace that is deleted stays `Terminating` and a Deployment
-//! is only an object.
+//! A control plane: one etcd and one kube-apiserver on loopback, with all files in one temporary
+//! folder. No controllers run unless a test starts them, so a deleted namespace stays `Terminating`
+//! and a Deployment gets no pods.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,21 +17,21 @@ use super::pki::{self, Authority, Pair};
 use super::tools::Tools;
 use crate::support::client::{Answer, Client, Identity, Request};
 
-/// What the certificate of kube-apiserver's proxy must be called.
+/// The required common name of the front-proxy certificate of kube-apiserver.
 pub(crate) const FRONT_PROXY: &str = "front-proxy-client";
-/// The longest time until kube-apiserver is ready.
+/// The deadline for kube-apiserver to become ready.
 const START: Duration = Duration::from_secs(90);
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// The authorities of a cluster.
+/// The certificate authorities of a cluster.
 pub(crate) struct Authorities {
-    /// Of kube-apiserver as a server.
+    /// Issues the serving certificate of kube-apiserver.
     serving: Authority,
-    /// Of users.
+    /// Issues the certificates of users.
     pub(crate) client: Authority,
-    /// Of kube-apiserver's proxy.
+    /// Issues the front-proxy certificates.
     pub(crate) front_proxy: Authority,
-    /// Of the server under test, and the one that comes after it.
+    /// Issues the certificates of the server under test: the current authority and its successor.
     pub(crate) backend: Authority,
     pub(crate) next_backend: Authority,
 }
@@ -43,13 +43,13 @@ pub(crate) struct ControlPlane {
     folder: PathBuf,
     port: u16,
     arguments: Vec<String>,
-    // Dropped in this order: kube-apiserver first, and the folder with etcd.
+    // Fields drop in this order: kube-apiserver before etcd and the folder.
     kube_apiserver: Option<Child>,
     _etcd: Child,
 }
 
 impl ControlPlane {
-    /// Starts a new control plane and waits until it is ready.
+    /// Starts a new control plane and waits for readiness.
     pub(crate) async fn start() -> Result<Self> {
         let tools = Tools::find()?;
         let folder = tempfile::Builder::new().prefix("cluster-").tempdir()?.keep();
@@ -83,25 +83,26 @@ impl ControlPlane {
         self.be_front_proxy(&front_proxy.user(FRONT_PROXY, None))
     }
 
-    /// Sets the authorities that kube-apiserver publishes for its proxy. It re-reads the file.
+    /// Sets the front-proxy authorities that kube-apiserver publishes. kube-apiserver reloads the
+    /// file.
     pub(crate) fn trust_front_proxies(&self, authorities: &[&Authority]) -> Result<()> {
         let bundle: String = authorities.iter().map(|authority| authority.pem()).collect();
         replace(&self.path("front-proxy-ca.crt"), &bundle)
     }
 
-    /// Sets the certificate that kube-apiserver's proxy shows. It re-reads the files.
+    /// Sets the front-proxy certificate of kube-apiserver. kube-apiserver reloads the files.
     pub(crate) fn be_front_proxy(&self, pair: &Pair) -> Result<()> {
         replace(&self.path("front-proxy.key"), &pair.key)?;
         replace(&self.path("front-proxy.crt"), &pair.certificate)
     }
 
-    /// How often kube-apiserver said so far that it read a certificate and its key.
+    /// The number of log lines in which kube-apiserver reports a loaded certificate and key.
     pub(crate) fn pairs_read(&self) -> usize {
         let log = fs::read_to_string(self.path("kube-apiserver.log")).unwrap_or_default();
         log.lines().filter(|line| line.contains("Loaded a new cert/key pair")).count()
     }
 
-    /// Starts kube-apiserver, on the same port and the same data as before, unless it runs.
+    /// Starts kube-apiserver with the same port and data as before, unless it is running.
     pub(crate) async fn start_kube_apiserver(&mut self) -> Result<()> {
         if self.kube_apiserver.is_some() {
             return Ok(());
@@ -113,7 +114,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Ends kube-apiserver as a power failure would.
+    /// Kills kube-apiserver with SIGKILL, as in a crash.
     pub(crate) fn stop_kube_apiserver(&mut self) {
         self.kube_apiserver = None;
     }
@@ -141,7 +142,7 @@ impl ControlPlane {
         self.folder.join(name)
     }
 
-    /// The logs of both processes.
+    /// The log files of both processes.
     pub(crate) fn logs(&self) -> Vec<PathBuf> {
         vec![self.path("etcd.log"), self.path("kube-apiserver.log")]
     }
@@ -152,52 +153,52 @@ impl ControlPlane {
         Client::new(address, self.authorities.serving.pem().as_bytes(), identity)
     }
 
-    /// Whoever may do everything.
+    /// A client of kube-apiserver with all rights.
     pub(crate) fn admin(&self) -> Client {
         self.client(self.user("admin", Some("system:masters")).identity())
     }
 
-    /// The certificate of a user of the cluster.
+    /// Issues the client certificate of a user of the cluster.
     pub(crate) fn user(&self, name: &str, group: Option<&str>) -> Pair {
         self.authorities.client.user(name, group)
     }
 
-    /// The URL of kube-apiserver.
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The authority of kube-apiserver's certificate.
+    /// The certificate authority of kube-apiserver, in PEM.
     pub(crate) fn authority(&self) -> String {
         self.authorities.serving.pem()
     }
 
-    /// A file that tells a program of the cluster where kube-apiserver is and how to be somebody there.
+    /// Writes a kubeconfig for kube-apiserver.
     pub(crate) fn kubeconfig(&self, identity: &Identity) -> Result<PathBuf> {
         kubeconfig::write(&self.folder, &self.url(), &self.authority(), identity)
     }
 
-    /// Asks kube-apiserver as admin. Panics when there is no answer.
+    /// Sends a request to kube-apiserver as admin. Panics when the request fails without a
+    /// response.
     pub(crate) async fn ask(&self, request: Request) -> Answer {
         let line = format!("{} {}", request.method, request.target);
         let answer = self.admin().send_unchecked(request).await;
-        answer.unwrap_or_else(|why| panic!("kube-apiserver does not answer {line}: {why}"))
+        answer.unwrap_or_else(|why| panic!("no response of kube-apiserver to {line}: {why}"))
     }
 
-    /// What there is at a path of kube-apiserver, if there is something.
+    /// Gets the object at a path of kube-apiserver. Returns `None` unless the status is 200.
     pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         let answer = self.ask(Request::new("GET", path)).await;
         (answer.status == 200).then(|| answer.json().expect("kube-apiserver answers in JSON"))
     }
 
-    /// Creates an object at the path of its collection. Panics when that is refused.
+    /// Creates an object at the path of its collection. Panics unless the status is 201.
     pub(crate) async fn create(&self, path: &str, object: &Value) -> Value {
         let answer = self.ask(Request::new("POST", path).json(object)).await;
         assert!(answer.status == 201, "POST {path}: {}", String::from_utf8_lossy(&answer.body));
         answer.json().expect("kube-apiserver answers in JSON")
     }
 
-    /// Merges something into an object. Panics when that is refused.
+    /// Sends a JSON merge patch for an object. Panics unless the status is 200.
     pub(crate) async fn patch(&self, path: &str, patch: &Value) -> Value {
         let mut request =
             Request::new("PATCH", path).header("content-type", "application/merge-patch+json");
@@ -207,7 +208,7 @@ impl ControlPlane {
         answer.json().expect("kube-apiserver answers in JSON")
     }
 
-    /// Deletes an object that may not be there.
+    /// Deletes an object if it exists.
     pub(crate) async fn delete(&self, path: &str) {
         let answer = self.ask(Request::new("DELETE", path)).await;
         let known = [200, 202, 404].contains(&answer.status);
@@ -225,7 +226,7 @@ fn start_etcd(tools: &Tools, folder: &Path) -> Result<(Child, String)> {
         format!("--initial-advertise-peer-urls={peer}"),
         format!("--initial-cluster=default={peer}"),
         "--log-level=warn".to_owned(),
-        // What a test stores need not survive the machine.
+        // Data of a test need not survive a crash of the machine.
         "--unsafe-no-fsync".to_owned(),
     ];
     let log = folder.join("etcd.log");
@@ -233,7 +234,6 @@ fn start_etcd(tools: &Tools, folder: &Path) -> Result<(Child, String)> {
     Ok((child, client))
 }
 
-/// The flags of kube-apiserver.
 fn arguments(folder: &Path, port: u16, etcd: &str) -> Vec<String> {
     let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
     let mut all = vec![
@@ -253,7 +253,7 @@ fn arguments(folder: &Path, port: u16, etcd: &str) -> Vec<String> {
         [
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
-            // Nobody may reach it by the Service `kubernetes`, which must not point to loopback.
+            // The Service `kubernetes` must not point to loopback, and no test uses it.
             "--endpoint-reconciler-type=none",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
@@ -261,7 +261,7 @@ fn arguments(folder: &Path, port: u16, etcd: &str) -> Vec<String> {
             "--requestheader-group-headers=X-Remote-Group",
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--service-account-issuer=https://kubernetes.default.svc",
-            // Lets a test see when a new certificate is in use.
+            // Logs when a new certificate is in use; tests read this.
             "--vmodule=dynamic_serving_content=2",
         ]
         .map(str::to_owned),
@@ -269,7 +269,7 @@ fn arguments(folder: &Path, port: u16, etcd: &str) -> Vec<String> {
     all
 }
 
-/// Puts a file in place in one step, because somebody may be reading it.
+/// Replaces a file atomically because another process may be reading it.
 pub(crate) fn replace(path: &Path, content: &str) -> Result<()> {
     let new = path.with_extension("new");
     fs::write(&new, content)

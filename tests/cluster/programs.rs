@@ -1,6 +1,6 @@
-//! The roles for programs: a registry and a pruner, each a service account with just its role, send
-//! what the real ones send (openshift/image-registry `pkg/dockerregistry/server`, openshift/oc
-//! `pkg/cli/admin/prune/images`).
+//! The ClusterRoles for programs. A registry and a pruner, each a service account with only its
+//! role, send the requests of the real programs (openshift/image-registry
+//! `pkg/dockerregistry/server`, openshift/oc `pkg/cli/admin/prune/images`).
 
 use serde_json::{Value, json};
 
@@ -15,12 +15,12 @@ use crate::support::expect::Expect;
 const NAMESPACE: &str = "programs";
 const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
-/// A program, as kube-apiserver and the server behind it see it.
+/// A program as a client of kube-apiserver.
 struct Program(Client);
 
 impl Program {
-    /// A service account with the ClusterRole `imagestream-apiserver:ROLE` and nothing else.
-    /// `first` is a request that the role allows.
+    /// A service account with only the ClusterRole `imagestream-apiserver:ROLE`. Waits until
+    /// `first`, which the role allows, succeeds.
     async fn with(site: &Shared, name: &str, role: &str, first: &Request) -> Self {
         let role = format!("imagestream-apiserver:{role}");
         let account = grants::service_account(NAMESPACE, name);
@@ -33,7 +33,7 @@ impl Program {
         ]);
         let program =
             Self(site.plane.client(Identity::token(&token(&site.plane, NAMESPACE, name).await)));
-        until("the role holds", || async {
+        until("the role is in effect", || async {
             let answer = program.ask(first.clone()).await;
             if answer.status == 403 {
                 Err(String::from_utf8_lossy(&answer.body).into_owned())
@@ -50,14 +50,14 @@ impl Program {
         self.0
             .send_unchecked(request)
             .await
-            .unwrap_or_else(|why| panic!("{line} is not answered: {why}"))
+            .unwrap_or_else(|why| panic!("no response to {line}: {why}"))
     }
 
     async fn get(&self, path: &str) -> Answer {
         self.ask(Request::new("GET", path)).await
     }
 
-    /// Fails unless the program may not do it.
+    /// Asserts that the role does not allow the request.
     async fn is_forbidden(&self, method: &str, path: &str) {
         let answer = self.ask(Request::new(method, path)).await;
         assert_eq!(
@@ -78,7 +78,7 @@ fn image(name: &str) -> Value {
         "dockerImageReference": format!("registry.example.com/programs/app@{name}")})
 }
 
-/// Makes a stream with one image behind its tag `latest`.
+/// Creates a stream with one image under its tag `latest`.
 async fn furnish(site: &Shared, stream: &str, image: &str) {
     site.plane.apply(&[objects::namespace(NAMESPACE)]);
     let collection = |name: &str| path(NAMESPACE, name);
@@ -102,14 +102,14 @@ async fn a_registry_may_do_all_that_a_push_and_a_pull_take() {
     let registry =
         Program::with(&site, "registry", "registry", &Request::new("GET", &stream)).await;
 
-    // Who asks for the layers of a stream, may they?
+    // The registry checks the right of a user to pull the layers of a stream.
     let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
         "user": "alice", "resourceAttributes": {"namespace": NAMESPACE, "verb": "get", "group": "image.openshift.io",
             "resource": "imagestreams", "subresource": "layers", "name": "pushed"}}});
     let review = registry.ask(Request::new("POST", REVIEWS).json(&review)).await.is(201);
     assert_eq!(review["status"]["allowed"], false, "{review}");
 
-    // A push.
+    // Requests of a push.
     let mapping = objects::mapping("pushed", &digest(2));
     let request = Request::new("POST", &path(NAMESPACE, "imagestreammappings")).json(&mapping);
     registry.ask(request).await.is(201);
@@ -125,7 +125,7 @@ async fn a_registry_may_do_all_that_a_push_and_a_pull_take() {
         .await
         .is(201);
 
-    // A pull.
+    // Requests of a pull.
     registry
         .get(&path(NAMESPACE, &format!("imagestreamimages/pushed@{}", digest(2))))
         .await
@@ -134,7 +134,7 @@ async fn a_registry_may_do_all_that_a_push_and_a_pull_take() {
     registry.get(&format!("{stream}/layers")).await.is(200);
     registry.get(&format!("{V1}/imagestreams")).await.is(200);
 
-    // Removing a tag and images.
+    // Deletion of a tag and of images.
     let tag = path(NAMESPACE, "imagestreamtags/pushed:latest");
     registry.ask(Request::new("DELETE", &tag)).await.is(200);
     registry.ask(Request::new("DELETE", &format!("{V1}/images/{}", digest(3)))).await.is(200);
@@ -166,7 +166,7 @@ async fn a_pruner_may_see_all_that_uses_images_and_take_them_away() {
     ] {
         pruner.get(used_by).await.is(200);
     }
-    // Where there is no such API the answer must say so: oc goes on after 404, not after 403.
+    // For an API that is not installed the status must be 404: oc ignores 404 but stops at 403.
     for absent in [
         "/apis/build.openshift.io/v1/buildconfigs",
         "/apis/build.openshift.io/v1/builds",

@@ -1,4 +1,5 @@
-//! `imagestreams/secrets` shows secrets of a namespace where somebody let the server read them, and nowhere else.
+//! `imagestreams/secrets`: the server shows the secrets of a namespace only if it has the right to
+//! read them there.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::suite::Suite;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
-/// Creates a namespace with secrets of every sort, as the conversations were recorded with.
+/// Creates a namespace with a secret of each type, as used for the recorded responses.
 fn furnish(site: &Shared, namespace: &str) {
     let secret = |name: &str, r#type: &str, key: &str, value: &str| {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": namespace, "name": name},
@@ -30,7 +31,7 @@ fn furnish(site: &Shared, namespace: &str) {
         excluded,
         secret("opaque", "Opaque", "x", "x"),
     ];
-    // The recorded answers have the annotation of an apply on the client's side.
+    // The recorded responses contain the annotation of client-side apply.
     let list = json!({"apiVersion": "v1", "kind": "List", "items": all}).to_string();
     let admin = site.plane.user("admin", Some("system:masters")).identity();
     site.plane
@@ -38,7 +39,7 @@ fn furnish(site: &Shared, namespace: &str) {
         .done();
 }
 
-/// The list of a namespace.
+/// Requests `imagestreams/secrets` in a namespace.
 async fn list(site: &Shared, namespace: &str) -> Value {
     let list = site
         .plane
@@ -49,14 +50,15 @@ async fn list(site: &Shared, namespace: &str) -> Value {
     list
 }
 
-/// The names of the secrets that are shown in a namespace.
+/// The names of the secrets that the response for a namespace contains.
 async fn shown(site: &Shared, namespace: &str) -> Vec<String> {
     let list = list(site, namespace).await;
-    let items = list["items"].as_array().expect("it is a list");
+    let items = list["items"].as_array().expect("the value is a list");
     items.iter().filter_map(|item| item["metadata"]["name"].as_str()).map(str::to_owned).collect()
 }
 
-/// Lets the server read the secrets of a namespace, with the role of `components/secrets-reader`, and waits until it can.
+/// Grants the server the right to read the secrets of a namespace, with the role of
+/// `components/secrets-reader`, and waits until it is in effect.
 async fn let_read(site: &Shared, namespace: &str) {
     let file =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests/components/secrets-reader/rbac.yaml");
@@ -75,7 +77,7 @@ async fn let_read(site: &Shared, namespace: &str) {
     site.plane.apply(&roles);
     until("the server reads the secrets", || async {
         let list = list(site, namespace).await;
-        // A list that could not be read has no version.
+        // The response has no resource version if the server could not list the secrets.
         if list["metadata"]["resourceVersion"].is_string() { Ok(()) } else { Err(list.to_string()) }
     })
     .await;

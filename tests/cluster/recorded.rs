@@ -1,4 +1,5 @@
-//! The recorded conversations about users, roles and namespaces, on the server's own port.
+//! The recorded conversations that need users, roles and namespaces, replayed on the server's own
+//! port.
 
 use super::grants::{group, user};
 use super::objects;
@@ -24,7 +25,7 @@ async fn every_request_that_needs_a_cluster_is_answered_as_recorded() {
     suite.replay(clients.into()).await;
 }
 
-/// Creates the namespaces and roles that the conversations were recorded with.
+/// Creates the namespaces and roles that the recorded conversations use.
 async fn prepare(site: &Shared) {
     let [namespace, source] = ["conf-authz", "conf-authz-source"];
     let others =

@@ -1,4 +1,4 @@
-//! What the roles of every cluster let people do with images in their namespace.
+//! The rules on image resources that the manifests aggregate to the default roles.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::site::{DIGEST, Shared, shared};
 
 const ROLES: &str = "roles";
 
-/// Somebody with a role in the namespace.
+/// A user with a role in the namespace.
 async fn with(site: &Shared, name: &str, role: &str) -> Kubectl {
     site.plane.apply(&[objects::namespace(ROLES)]);
     site.plane.bind(ROLES, &user(name), role, ("get", "imagestreams")).await;
@@ -25,7 +25,7 @@ fn create(kubectl: &Kubectl, object: &Value) -> Said {
     kubectl.run(&arguments, object.to_string().as_bytes())
 }
 
-/// A tag of the stream that follows its tag `latest`.
+/// A tag that refers to the tag `latest` of the same stream.
 fn tag(stream: &str) -> Value {
     json!({"kind": "ImageStreamTag", "apiVersion": "image.openshift.io/v1",
         "metadata": {"name": format!("{stream}:prod")},

@@ -1,4 +1,4 @@
-//! Certificates and authorities are replaced while everything runs.
+//! Rotation of certificates and certificate authorities without a restart.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ async fn a_new_serving_certificate_is_shown_without_a_restart() {
         ready().await.map_err(|why| why.to_string())
     })
     .await;
-    // From here on kube-apiserver trusts nothing else.
+    // From here on kube-apiserver trusts only the new authority.
     site.plane.patch(API_SERVICE, &json!({"spec": {"caBundle": in_base64(next.pem())}})).await;
     site.plane.available().await;
     let viewer = site.plane.client(site.plane.user("viewer", None).identity());
@@ -49,7 +49,7 @@ async fn the_front_proxy_ca_is_rotated_without_a_restart() {
     let viewer = plane.client(plane.user("viewer", None).identity());
     let through = || viewer.send_unchecked(Request::new("GET", &image()));
 
-    // For a while both are trusted.
+    // Both authorities are trusted for a while.
     answered_with(&by_old, &request, 200).await;
     answered_with(&by_new, &request, 401).await;
     plane.trust_front_proxies(&[old, &new]).expect("the bundle can be written");
@@ -59,15 +59,15 @@ async fn the_front_proxy_ca_is_rotated_without_a_restart() {
     let read = plane.pairs_read();
     plane.be_front_proxy(&new_proxy).expect("the certificate can be written");
     until("kube-apiserver reads the new certificate", || async {
-        if plane.pairs_read() > read { Ok(()) } else { Err("it did not say so".to_owned()) }
+        if plane.pairs_read() > read { Ok(()) } else { Err("no such log line".to_owned()) }
     })
     .await;
     through().await.expect("kube-apiserver answers").is(200);
 
-    // Then the old one goes.
+    // Then the old authority is removed.
     plane.trust_front_proxies(&[&new]).expect("the bundle can be written");
     until("the old authority is not trusted", || async {
-        // kube-apiserver puts it back as long as it has not read the file again.
+        // kube-apiserver writes it back until it has reloaded the file.
         edit(&plane, PROXY_CA, |bundle| without(bundle, old)).await;
         let answer = by_old.send(request.clone()).await.map_err(|why| why.to_string())?;
         if answer.status == 401 { Ok(()) } else { Err(answer.status.to_string()) }

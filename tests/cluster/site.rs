@@ -1,6 +1,6 @@
-//! Which control plane a test gets. Starting one takes seconds, so there are two in a test process: one that all tests
-//! share that leave it running, and one for those that restart it, rotate its certificates or register a server of
-//! their own, one test at a time.
+//! The control planes of the tests. Starting one takes seconds, so a test process has two: one is
+//! shared by the tests that leave it running; the other is for tests that restart it, rotate its
+//! certificates or register their own server, one test at a time.
 
 use std::ops::{Deref, DerefMut};
 use std::panic::AssertUnwindSafe;
@@ -19,41 +19,40 @@ use super::plane::ControlPlane;
 use crate::support::client::{Identity, Request};
 use crate::support::expect::Expect;
 
-/// The namespace with a stream `hello` that has one image.
+/// The namespace of the stream `hello`, which has one image.
 pub(crate) const SHOP: &str = "shop";
 /// The image of the stream.
 pub(crate) use super::objects::DIGEST;
 
-/// Of the manifests, what a server outside of the cluster needs inside.
+/// Kinds of the manifests that also apply to a server outside of the cluster.
 const KINDS: [&str; 6] =
     ["Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
-/// A control plane with a server that is registered there.
+/// A control plane with a registered server.
 pub(crate) struct Site {
     pub(crate) plane: ControlPlane,
     pub(crate) backend: Backend,
 }
 
-/// The site that tests share.
 pub(crate) struct Shared {
     site: &'static Site,
     _logs: LogsOfFailure,
 }
 
-/// A control plane that no other test uses in the meantime. No server is registered there.
+/// A control plane for one test at a time, without a registered server.
 pub(crate) struct Own {
     plane: MutexGuard<'static, Option<ControlPlane>>,
     logs: Option<LogsOfFailure>,
 }
 
-/// The site that is shared, with everything that [`furnish`] puts there. It runs as long as the test process.
+/// Returns the shared site with the objects of [`furnish`]. It runs until the test process ends.
 pub(crate) async fn shared() -> Shared {
     static SITE: OnceCell<Result<Site, String>> = OnceCell::const_new();
-    // A start that failed is not tried again by every other test.
+    // A failed start is kept, so that other tests fail at once instead of trying again.
     let open = || async {
         let opened = AssertUnwindSafe(open_shared()).catch_unwind().await;
         opened
-            .map_err(|_| "a panic that is told of elsewhere".to_owned())?
+            .map_err(|_| "a panic that is printed elsewhere".to_owned())?
             .map_err(|why| format!("{why:#}"))
     };
     let site = SITE.get_or_init(open).await.as_ref();
@@ -72,7 +71,7 @@ async fn open_shared() -> anyhow::Result<Site> {
     Ok(Site { plane, backend })
 }
 
-/// The control plane that one test has at a time. It runs, and nothing is registered.
+/// Returns the control plane for one test at a time. It is running, without a registered server.
 pub(crate) async fn own() -> Own {
     static PLANE: Mutex<Option<ControlPlane>> = Mutex::const_new(None);
     let mut plane = PLANE.lock().await;
@@ -84,14 +83,14 @@ pub(crate) async fn own() -> Own {
             *plane = Some(new);
         }
     }
-    let running = plane.as_ref().expect("it was just started");
+    let running = plane.as_ref().expect("the control plane has just been started");
     running.delete(API_SERVICE).await;
     let logs = Some(LogsOfFailure(running.logs()));
     Own { plane, logs }
 }
 
-/// Applies what the manifests say about the server as far as it holds for one that runs outside of the cluster: who it is
-/// and what it may do.
+/// Applies the manifests that also hold for a server outside of the cluster: its service account
+/// and RBAC rules.
 fn install(plane: &ControlPlane) {
     let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests");
     let at = |name: &str| manifests.join(name).display().to_string();
@@ -100,15 +99,15 @@ fn install(plane: &ControlPlane) {
     let mut objects: Vec<Value> = serde_saphyr::from_multiple(&built).expect("kubectl writes YAML");
     objects.retain(|object| object["kind"].as_str().is_some_and(|kind| KINDS.contains(&kind)));
     plane.apply(&objects);
-    // This component is not a part of the overlay.
+    // This component is not part of the overlay.
     let secret = at("components/cert-secret/secret.yaml");
     plane
         .kubectl(&admin, &["apply", "--server-side", "--validate=false", "--filename", &secret])
         .done();
 }
 
-/// Creates the namespace with the stream and its image, and lets the user `viewer` see the image there. What is there
-/// already stays.
+/// Creates the namespace, the stream and its image, and grants the user `viewer` the right to read
+/// the image. Existing objects are kept.
 pub(crate) async fn furnish(plane: &ControlPlane) {
     plane.apply(&[objects::namespace(SHOP)]);
     plane.grant(SHOP, &user("viewer"), &["get"], &["imagestreamimages"]).await;
@@ -122,23 +121,24 @@ pub(crate) async fn furnish(plane: &ControlPlane) {
     }
 }
 
-/// The path of the image of the stream.
+/// The path of the stream's image.
 pub(crate) fn image() -> String {
     path(SHOP, &format!("imagestreamimages/hello@{DIGEST}"))
 }
 
-/// What kube-apiserver's proxy shows, to be used on the server's own port.
+/// Issues a front-proxy certificate as kube-apiserver has it, for requests to the server's own
+/// port.
 pub(crate) fn front_proxy(plane: &ControlPlane) -> Pair {
     plane.authorities.front_proxy.user(super::plane::FRONT_PROXY, None)
 }
 
-/// A request for a path in the name of a user, as kube-apiserver's proxy sends it.
+/// A request in the name of a user, as the aggregation proxy of kube-apiserver sends it.
 pub(crate) fn on_behalf(user: &str, groups: &[&str], method: &str, path: &str) -> Request {
     let request = Request::new(method, path).header("x-remote-user", user);
     groups.iter().fold(request, |request, group| request.header("x-remote-group", group))
 }
 
-/// Nobody in particular.
+/// A client without credentials.
 pub(crate) fn anonymous() -> Identity {
     Identity::default()
 }
@@ -155,13 +155,13 @@ impl Deref for Own {
     type Target = ControlPlane;
 
     fn deref(&self) -> &ControlPlane {
-        self.plane.as_ref().expect("it was started")
+        self.plane.as_ref().expect("the control plane has been started")
     }
 }
 
 impl DerefMut for Own {
     fn deref_mut(&mut self) -> &mut ControlPlane {
-        self.plane.as_mut().expect("it was started")
+        self.plane.as_mut().expect("the control plane has been started")
     }
 }
 
@@ -169,7 +169,8 @@ impl Drop for Own {
     fn drop(&mut self) {
         self.logs = None;
         if std::thread::panicking() {
-            // A test that failed may have left it in any state: the next one starts a new one.
+            // A failed test may leave the control plane in any state, so the next test starts a new
+            // one.
             *self.plane = None;
         }
     }

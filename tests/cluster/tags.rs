@@ -1,4 +1,4 @@
-//! What kubectl writes of tags: pushes, tags of streams and image tags, alone and through kube-apiserver.
+//! Writes of tags with kubectl: ImageStreamMapping, ImageStreamTag and ImageTag, on both servers.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,8 @@ fn pushed(place: &Place, stream: &str) {
     push(place, stream, OLD);
 }
 
-/// A tag of a kind, under one of its keys, that follows the tag `latest` of its stream.
+/// An object of a tag kind that refers to the tag `latest` of its stream. `key` is the field of the
+/// tag.
 fn tag(kind: &str, key: &str, stream: &str, step: &str) -> Value {
     let mut tag = json!({"kind": kind, "apiVersion": "image.openshift.io/v1",
         "metadata": {"name": format!("{stream}:prod")}});
@@ -26,14 +27,14 @@ fn tag(kind: &str, key: &str, stream: &str, step: &str) -> Value {
     tag
 }
 
-/// A tag of a stream. Its annotations are said twice, and must be the same.
+/// An ImageStreamTag. Its two sets of annotations must be equal.
 fn stream_tag(stream: &str, step: &str) -> Value {
     let mut tag = tag("ImageStreamTag", "tag", stream, step);
     tag["metadata"]["annotations"] = json!({"step": step});
     tag
 }
 
-/// The image that a tag leads to now.
+/// The image that a tag currently points to.
 fn image(place: &Place, name: &str) -> String {
     let tag = place.get(&format!("imagestreamtag/{name}"));
     tag["image"]["metadata"]["name"].as_str().unwrap_or_default().to_owned()
@@ -84,7 +85,7 @@ async fn a_tag_of_a_stream_is_created_changed_and_deleted() {
         place.give(&["replace"], &stream_tag("tagged", "six")).done();
         step("six");
 
-        // The labels are those of the stream.
+        // The labels come from the stream.
         assert!(
             place
                 .run(&["label", what, "a=b"])
@@ -109,7 +110,7 @@ async fn a_tag_of_a_stream_is_applied_on_the_side_of_the_client_only() {
         apply("one");
         assert_eq!(place.version(what), version);
         assert_eq!(place.get(what)["tag"]["annotations"]["step"], "one");
-        // The reference refuses it so. A tag has no managedFields of its own to remember an apply in.
+        // openshift-apiserver returns the same error: a tag has no managedFields of its own.
         let refused =
             place.give(&["apply", "--server-side"], &stream_tag("applied-tag", "two")).failed();
         assert!(
@@ -144,7 +145,7 @@ async fn an_image_tag_is_created_changed_and_deleted() {
         step("two");
         place.edit(what, "importMode: Legacy", "importMode: PreserveOriginal").done();
         assert_eq!(place.get(what)["spec"]["importPolicy"]["importMode"], "PreserveOriginal");
-        // The metadata are those of the stream.
+        // The metadata comes from the stream.
         assert!(
             place
                 .run(&["annotate", what, "a=b"])

@@ -1,5 +1,5 @@
-//! The programs of a control plane and the clients of others. `.ci/run setup` builds them; tests only
-//! look for them.
+//! The programs of the control plane and the third-party clients. `.ci/run setup` builds them;
+//! tests only locate them.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,16 +7,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-/// The folder of the control plane's programs.
+/// The folder with the programs of the control plane.
 #[derive(Clone)]
 pub(crate) struct Tools(PathBuf);
 
 impl Tools {
-    /// Finds the programs in the folder that `KUBEBUILDER_ASSETS` names, or else in the one that
-    /// `.ci/run setup` builds.
+    /// Finds the programs in the folder of `KUBEBUILDER_ASSETS` or, without that variable, in the
+    /// one that `.ci/run setup` builds.
     ///
     /// # Errors
-    /// Names the missing program and how to get it.
+    /// Returns an error that names the missing program and the command that builds it.
     pub(crate) fn find() -> Result<Self> {
         let folder = match env::var_os("KUBEBUILDER_ASSETS") {
             Some(folder) => PathBuf::from(folder),
@@ -33,7 +33,7 @@ impl Tools {
         self.0.join(tool)
     }
 
-    /// The path of a program, which folders for `KUBEBUILDER_ASSETS` may lack.
+    /// The path of a program that some `KUBEBUILDER_ASSETS` folders lack.
     pub(crate) fn need(&self, tool: &str) -> Result<PathBuf> {
         let path = self.path(tool);
         ensure!(path.is_file(), "{} is missing: is KUBEBUILDER_ASSETS right?", path.display());
@@ -41,13 +41,13 @@ impl Tools {
     }
 }
 
-/// The folder of Helm (`helm`), of the program around OpenShift's clients (`openshift`), of the crowd
-/// of HTTP/2 clients (`crowd`) and of Python with the Kubernetes client (`python/bin/python`).
+/// The folder of Helm (`helm`), the OpenShift client program (`openshift`), the HTTP/2 load clients
+/// (`crowd`) and Python with the Kubernetes client (`python/bin/python`).
 pub(crate) fn peers() -> Result<PathBuf> {
     built("build-peers", "peers")
 }
 
-/// The folder that a script beside this file has filled, which must be complete and current.
+/// The output folder of a build script in this directory. It must be complete and current.
 fn built(script: &str, folder: &str) -> Result<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent();
     let folder = target.context("the folder of test files has a parent")?.join(folder);

@@ -1,7 +1,7 @@
-//! Whom the server trusts is what the cluster publishes now, for connections and sessions of before as well.
+//! Changes of the published trust also apply to open connections and resumable TLS sessions.
 //!
-//! kube-apiserver keeps what others add to the ConfigMap, so each test adds authorities and names of its own and takes
-//! them away again.
+//! kube-apiserver keeps values that others add to the ConfigMap, so each test adds its own
+//! authorities and names and removes them again.
 
 use std::time::{Duration, Instant};
 
@@ -25,13 +25,13 @@ pub(crate) const PROXY_CA: &str = "requestheader-client-ca-file";
 const PROXY_NAMES: &str = "requestheader-allowed-names";
 const CLIENT_CA: &str = "client-ca-file";
 
-/// How long a certificate serves that ends during a test.
+/// The lifetime of a certificate that expires during a test.
 const LIFE: Duration = Duration::from_secs(4);
 
-/// Changes a value of the ConfigMap that kube-apiserver publishes, whoever else changes it at the same time.
+/// Changes a value of the ConfigMap that kube-apiserver publishes, and retries on conflicts.
 pub(crate) async fn edit(plane: &ControlPlane, key: &str, change: impl Fn(&str) -> String) {
     until("the ConfigMap is changed", || async {
-        let mut object = plane.get(CONFIG_MAP).await.ok_or("it is not there")?;
+        let mut object = plane.get(CONFIG_MAP).await.ok_or("the ConfigMap is missing")?;
         let value = object["data"][key].as_str().unwrap_or_default();
         object["data"][key] = change(value).into();
         let answer = plane.ask(Request::new("PUT", CONFIG_MAP).json(&object)).await;
@@ -44,12 +44,12 @@ pub(crate) async fn edit(plane: &ControlPlane, key: &str, change: impl Fn(&str) 
     .await;
 }
 
-/// A bundle with an authority more.
+/// Adds an authority to a bundle.
 fn with(bundle: &str, authority: &Authority) -> String {
     format!("{}\n{}", without(bundle, authority).trim_end(), authority.pem())
 }
 
-/// A bundle without an authority.
+/// Removes an authority from a bundle.
 pub(crate) fn without(bundle: &str, authority: &Authority) -> String {
     const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
     let compact = |pem: &str| pem.split_whitespace().collect::<String>();
@@ -60,9 +60,9 @@ pub(crate) fn without(bundle: &str, authority: &Authority) -> String {
     certificates.filter(|pem| compact(pem) != unwanted).map(|pem| format!("{pem}\n")).collect()
 }
 
-/// A list of names, as the ConfigMap has it, with or without one of them.
+/// Adds a name to a JSON list of the ConfigMap, or removes it.
 fn names(list: &str, name: &str, wanted: Wanted) -> String {
-    let mut names: Vec<String> = serde_json::from_str(list).expect("the names are a list in JSON");
+    let mut names: Vec<String> = serde_json::from_str(list).expect("the names are a JSON list");
     names.retain(|each| each != name);
     if matches!(wanted, Wanted::Present) {
         names.push(name.to_owned());
@@ -75,7 +75,7 @@ enum Wanted {
     Absent,
 }
 
-/// A proxy beside kube-apiserver's own.
+/// A front proxy in addition to kube-apiserver.
 struct Proxy {
     name: &'static str,
     authority: Authority,
@@ -106,7 +106,7 @@ fn as_viewer() -> Request {
     on_behalf("viewer", &[], "GET", &image())
 }
 
-/// Waits until a request on a new connection is answered with this code.
+/// Waits until a request on a new connection gets the status `code`.
 pub(crate) async fn answered_with(client: &Client, request: &Request, code: u16) {
     until(&format!("a request on a new connection is answered with {code}"), || async {
         let answer = client.send(request.clone()).await.map_err(|why| why.to_string())?;
@@ -115,7 +115,7 @@ pub(crate) async fn answered_with(client: &Client, request: &Request, code: u16)
     .await;
 }
 
-/// Waits until a request on this open connection is answered with 401.
+/// Waits until a request on this open connection gets 401.
 async fn refused_on(mut connection: Kept, request: &Request) {
     let begun = Instant::now();
     let mut interval = time::interval(INTERVAL);
@@ -141,14 +141,14 @@ fn told(answer: Answer, code: u16) -> Result<(), String> {
     }
 }
 
-/// Whether the handshake took up an earlier session of the client, so that no certificate was sent again.
+/// Reports whether the handshake resumed a session, so that the client sent no certificate.
 fn is_resumed(connection: &Kept) -> bool {
     connection.stream.get_ref().get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed)
 }
 
-/// An open connection on which the request was allowed.
+/// Opens a connection and asserts that the request is allowed on it.
 async fn open(client: &Client, request: &Request) -> Kept {
-    let mut connection = client.keep().await.expect("the server takes connections");
+    let mut connection = client.keep().await.expect("the server accepts connections");
     connection.send(request.clone()).await.expect("the server answers").is(200);
     connection
 }
@@ -205,7 +205,7 @@ async fn user_certificate_loses_trust_with_the_client_ca() {
 
 #[tokio::test]
 async fn expired_certificate_is_refused_on_open_and_resumed_sessions() {
-    // Another change of the trusted authorities would end all sessions.
+    // A change of the trusted authorities by another test would invalidate all sessions.
     let plane = own().await;
     let backend = Prepared::new(&plane, Certificate::Issued).await.start().await;
     let request = on_behalf("admin", &["system:masters"], "GET", &format!("{V1}/images"));
@@ -214,14 +214,14 @@ async fn expired_certificate_is_refused_on_open_and_resumed_sessions() {
     let client =
         backend.client(&plane.authorities.front_proxy.user_for(FRONT_PROXY, LIFE).identity());
     let connection = open(&client, &request).await;
-    assert!(is_resumed(&open(&client, &request).await), "the server lets sessions be resumed");
-    let resumed = until("a session is refused", || async {
+    assert!(is_resumed(&open(&client, &request).await), "the server supports session resumption");
+    let resumed = until("a resumed session is rejected", || async {
         let mut connection = client.keep().await.map_err(|why| why.to_string())?;
         let answer = connection.send(request.clone()).await.map_err(|why| why.to_string())?;
         told(answer, 401).map(|()| is_resumed(&connection))
     })
     .await;
-    assert!(resumed, "the refused session was a resumed one");
+    assert!(resumed, "the rejected session was a resumed one");
     refused_on(connection, &request).await;
 }
 
@@ -235,18 +235,18 @@ async fn broken_config_map_keeps_last_good_cas_and_is_logged_once() {
     for (key, broken) in
         [(PROXY_NAMES, "no list"), (PROXY_CA, "no certificate"), (CLIENT_CA, "no certificate")]
     {
-        let good = plane.get(CONFIG_MAP).await.expect("it is there")["data"][key].clone();
+        let good = plane.get(CONFIG_MAP).await.expect("the ConfigMap exists")["data"][key].clone();
         edit(&plane, key, |_| broken.to_owned()).await;
         let told = || backend.log().matches(&format!(": {key}: ")).count();
-        until("the server tells of it", || async {
+        until("the server logs the error", || async {
             if told() > 0 { Ok(()) } else { Err(key.to_owned()) }
         })
         .await;
         backend.ask(&proxy, request.clone()).await.is(200);
-        // That the value is as broken as before is no news.
+        // A second update with the same broken value is not logged again.
         edit(&plane, "unrelated", |_| key.to_owned()).await;
         edit(&plane, key, |_| good.as_str().unwrap_or_default().to_owned()).await;
         backend.ask(&proxy, request.clone()).await.is(200);
-        assert_eq!(told(), 1, "{key} is told of more than once:\n{}", backend.log());
+        assert_eq!(told(), 1, "{key} is logged more than once:\n{}", backend.log());
     }
 }

@@ -1,16 +1,16 @@
-//! Waiting for what another process does in its own time.
+//! Polling for changes of another process.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::time;
 
-/// The longest time until what a test waits for is true. Files of certificates are re-read once a minute.
+/// The deadline of a condition. Certificate files are reloaded once a minute.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(100);
-/// How often is asked until then.
+/// The polling interval.
 pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
-/// Asks until there is a value, and panics at the deadline with the reason that was given last why there is none.
+/// Polls until `ask` returns a value. Panics at the deadline with the last error.
 pub(crate) async fn until<T, F>(what: &str, mut ask: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, String>>,

@@ -1,4 +1,4 @@
-//! What kubectl sees happen, alone and through kube-apiserver.
+//! Watches of kubectl, on both servers.
 
 use futures_util::StreamExt;
 use serde_json::{Value, json};
@@ -50,7 +50,8 @@ async fn kubectl_waits_for_what_is_to_become_true() {
         let waiting = place.follow(&["wait", "imagestream/awaited", wanted, "--timeout=90s"]);
         place.run(&["label", "imagestream/awaited", "step=done"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
-        // To wait for the end of what is gone already is nothing to tell of.
+        // `kubectl wait --for=delete` prints nothing if the object is already gone, so its watch
+        // must be open first.
         let waiting = place.follow(&[
             "wait",
             "imagestream/awaited",
@@ -64,7 +65,7 @@ async fn kubectl_waits_for_what_is_to_become_true() {
     }
 }
 
-/// As browsers watch: kube-apiserver passes the connection on.
+/// Watches over WebSocket as browsers do; kube-apiserver proxies the upgraded connection.
 #[tokio::test]
 async fn a_watch_over_websocket_goes_through_kube_apiserver() {
     let site = shared().await;

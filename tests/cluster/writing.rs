@@ -1,11 +1,11 @@
-//! What kubectl writes of image streams, alone and through kube-apiserver.
+//! Writes of image streams with kubectl, on both servers.
 
 use serde_json::{Value, json};
 
 use super::objects;
 use super::places::{WORKSHOP, places};
 
-/// A stream with a tag that points to an image of a registry.
+/// A stream with a tag that refers to an image of a registry.
 fn stream(name: &str, image: &str) -> Value {
     let mut stream = objects::stream(name);
     stream["metadata"]["labels"] = json!({"app": name});
@@ -17,7 +17,7 @@ fn stream(name: &str, image: &str) -> Value {
 const ONE: &str = "registry.example.com/shop/web:1";
 const TWO: &str = "registry.example.com/shop/web:2";
 
-/// The names of the spec tags, and where the first points to.
+/// The names of the spec tags, and the source of the first.
 fn tags(stream: &Value) -> (Vec<&str>, &str) {
     let tags = stream["spec"]["tags"].as_array().map(Vec::as_slice).unwrap_or_default();
     let names = tags.iter().filter_map(|tag| tag["name"].as_str()).collect();
@@ -60,7 +60,10 @@ async fn client_side_apply_is_idempotent() {
 
         let mut changed = stream("applied", TWO);
         changed["metadata"]["labels"] = json!({});
-        changed["spec"]["tags"].as_array_mut().expect("it is a list").push(json!({"name": "v2"}));
+        changed["spec"]["tags"]
+            .as_array_mut()
+            .expect("the value is a list")
+            .push(json!({"name": "v2"}));
         let applied = place.give(&["apply"], &changed).done();
         assert_eq!(applied, "imagestream.image.openshift.io/applied configured\n");
         let object = place.get(what);
@@ -108,7 +111,7 @@ async fn two_managers_conflict_until_one_takes_the_fields_over() {
         apply("two", TWO, &["--force-conflicts"]).done();
         assert_eq!(tags(&place.get("imagestream/disputed")).1, TWO);
         assert!(apply("one", ONE, &[]).failed().contains("conflict with \"two\""));
-        // Fields on which both agree are owned by both.
+        // Both managers own fields on which they agree.
         apply("one", TWO, &[]).done();
     }
 }
@@ -194,7 +197,7 @@ async fn each_kind_of_patch_is_taken() {
         patch("json", &test).failed();
         patch("merge", &json!({"metadata": {"labels": {"app": null, "by": "merge"}}})).done();
         assert_eq!(place.get(what)["metadata"]["labels"], json!({"by": "merge"}));
-        // Tags merge by name, so the first stays.
+        // Tags merge by name, so the first one stays.
         let tag = json!({"name": "v2", "from": {"kind": "DockerImage", "name": TWO}});
         let added = json!({"spec": {"tags": [tag]}});
         patch("strategic", &added).done();
@@ -271,7 +274,8 @@ async fn delete_by_name_by_selector_and_orphaning_work() {
         assert_eq!(deleted.lines().count(), 2, "{deleted}");
         let left = place.run(&["get", "imagestream", "--output=name", "--selector=fate"]).done();
         assert_eq!(left, "imagestream.image.openshift.io/kept\n");
-        // Somebody has to let the dependents go, so the object waits for them: the garbage collector does not run here.
+        // The object waits for its dependents to be orphaned: the garbage collector does not run
+        // here.
         delete(&["kept", "--cascade=orphan", "--wait=false"]).done();
         let object = place.get("imagestream/kept");
         assert_eq!(object["metadata"]["finalizers"], json!(["orphan"]));
