@@ -1,17 +1,20 @@
-//! Load on the real binary, in turns with what it is compared with.
+//! Load benchmark of the real binary, in alternating turns with baselines.
 //!
-//! `cargo bench --bench load` fills a server with images by way of mappings, once for each size, and then takes turns:
-//! of each scenario one turn for the server and one for each of its rivals, again and again, so that the mood of the
-//! machine falls on all of them alike. What counts are the ratios: absolute figures belong to a machine.
+//! `cargo bench --bench load` fills a server with images through mappings, once per size. Then each
+//! scenario takes alternating turns, one for the server and one for each baseline, so that changes
+//! in machine load affect all of them alike. Only the ratios are comparable: absolute figures
+//! depend on the machine.
 //!
-//! Requests go over TLS connections that stay open, each of them sending the next request when the last answer is
-//! complete. Every kind of answer is checked in full before the first turn, and for status and length in the turns; a
-//! wrong one ends the run. The rival of reading is an HTTP baseline: axum, hyper and rustls in a process of their own, which
-//! send the bytes of one of the answers from memory. The rival of writing is redb alone, in this process, with the rows
+//! Requests use persistent TLS connections. Each connection sends its next request when the
+//! previous response is complete. Every kind of response is checked in full before the first turn,
+//! and for status and length during the turns; a wrong response ends the run. The baseline for
+//! reads is an HTTP server of axum, hyper and rustls in its own process that sends one of the
+//! responses from memory. The baseline for writes is redb alone, in this process, with the rows
 //! that the server would write.
 //!
-//! Options go behind `--` or into the environment (`LOAD_IMAGES=100000`); `-- --help` lists them. Without `--bench`,
-//! which cargo passes in a benchmark, this is a test and takes seconds, as with `--smoke`.
+//! Options follow `--` or come from the environment (`LOAD_IMAGES=100000`); `-- --help` lists them.
+//! Cargo passes `--bench` to benchmarks only; without it this program is a test that takes seconds,
+//! as with `--smoke`.
 
 #[path = "load/bench.rs"]
 mod bench;
@@ -76,7 +79,8 @@ use options::{Options, Role};
 use report::Report;
 use site::Site;
 
-/// The one of the real server: the HTTP baseline and the server on a slow disk are this program too.
+/// The same allocator as the real server: this program also runs the HTTP baseline and the server
+/// on a slow disk.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -105,7 +109,7 @@ fn measure(options: &Options) -> anyhow::Result<()> {
         let bench = Bench::fill(options, Site::new(within.path())?, *images)?;
         let comparisons = scenarios::comparisons(&bench)?;
         let outcome = take_turns(options.turns, *images, &comparisons, &mut report);
-        // What was measured before a failure took long enough to be worth something.
+        // Prints the results measured before a failure: they took long to obtain.
         report.print_summary(*images);
         outcome?;
     }

@@ -1,5 +1,5 @@
-//! What all scenarios of one size start from: a filled store, a server on a copy of it, clients, and what is known of the
-//! answers.
+//! Common setup of all scenarios of one size: a filled store, a server on a copy of it, clients,
+//! and the expected responses.
 
 use std::time::Duration;
 
@@ -19,33 +19,33 @@ use crate::site::Site;
 use crate::template::Template;
 use crate::turn::Times;
 
-/// Everything that a scenario may use.
+/// Setup that a scenario can use.
 pub(crate) struct Bench {
     pub(crate) options: Options,
-    /// The digests of the images, by their numbers.
+    /// Digests of the images, indexed by image number.
     pub(crate) digests: Vec<String>,
-    /// The server that nobody writes to.
+    /// Server without writes.
     pub(crate) server: Process,
     _data: TempDir,
-    /// All clients, with a token that the server knows.
+    /// All clients, with a token from the server's token file.
     pub(crate) pool: ClientPool,
-    /// Questions for any image, with their answers.
+    /// GET requests for any image, with their expected responses.
     pub(crate) uniform: Questions,
-    /// Mappings that the store does not have.
+    /// Mappings of images that the store does not contain.
     pub(crate) fixtures: Fixtures,
-    /// The filled store.
+    /// Filled store.
     pub(crate) seed: Seed,
-    /// redb alone, as full.
+    /// redb alone, with the same number of images.
     pub(crate) redb: RedbBaseline,
-    // Dropped last: it holds the folder of all the others.
+    // Dropped last: it holds the folder of the other fields.
     pub(crate) site: Site,
 }
 
 impl Bench {
-    /// Fills a store with so many images, and starts a server on a copy of it.
+    /// Fills a store with this number of images and starts a server on a copy of it.
     ///
     /// # Errors
-    /// Whatever does not work.
+    /// Any step of the setup fails.
     pub(crate) fn fill(options: &Options, site: Site, images: usize) -> anyhow::Result<Self> {
         let data = site.data()?;
         let server = site.serve(data.path())?;
@@ -83,10 +83,10 @@ impl Bench {
         })
     }
 
-    /// A server on a new copy of the filled store, with the folder of the copy. It is ready.
+    /// A ready server on a new copy of the filled store, with the folder of the copy.
     ///
     /// # Errors
-    /// It does not start.
+    /// The server does not start.
     pub(crate) fn fresh(&self, delay: Duration) -> anyhow::Result<(Process, TempDir)> {
         let copy = self.seed.copy(&self.site)?;
         let server = match delay.is_zero() {
@@ -97,7 +97,7 @@ impl Bench {
         Ok((server, copy))
     }
 
-    /// How long a turn takes.
+    /// Duration of a turn.
     pub(crate) fn times(&self) -> Times {
         self.options.times()
     }

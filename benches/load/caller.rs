@@ -1,28 +1,28 @@
-//! Who asks, and how the server gets to know it.
+//! Client identities and the credentials that carry them.
 
-/// How a client says who it is.
+/// Credentials of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Caller {
-    /// By a bearer token that stands in the server's file. The user may do everything.
+    /// Bearer token from the server's token file. The user may do everything.
     Token,
-    /// By a bearer token that only the control plane knows, which also decides what the user may do.
+    /// Bearer token that the control plane verifies. The control plane also authorizes the user.
     ReviewedToken,
-    /// As kube-apiserver asks on behalf of a user: by the certificate of the connection, with the user in headers. The
-    /// control plane decides what the user may do.
+    /// Front proxy, as kube-apiserver connects on behalf of a user: a client certificate and the
+    /// user in headers. The control plane authorizes the user.
     FrontProxy,
 }
 
-/// The token in the server's file.
+/// Token in the server's token file.
 pub(crate) const TOKEN: &str = "token-of-load";
-/// The token that the control plane knows.
+/// Token that the control plane verifies.
 const REVIEWED_TOKEN: &str = "token-of-developer";
-/// The user of that token, who is also the one on whose behalf the front proxy asks.
+/// User of that token, and the user that the front proxy names.
 pub(crate) const DEVELOPER: &str = "developer";
-/// The only group of this user, besides the one of everybody.
+/// Only group of this user besides `system:authenticated`.
 pub(crate) const DEVELOPERS: &str = "developers";
 
 impl Caller {
-    /// The header lines that say it.
+    /// Header lines with the credentials.
     pub(crate) fn fields(self) -> String {
         match self {
             Self::Token => format!("Authorization: Bearer {TOKEN}\r\n"),

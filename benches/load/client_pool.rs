@@ -1,4 +1,4 @@
-//! The client: a few threads, each with its share of the connections. Knows nothing of what is asked.
+//! Client pool: a few threads that share the connections, independent of the requests sent.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -11,27 +11,28 @@ use tokio::runtime::Builder;
 use crate::caller::Caller;
 use crate::wire::{self, Connection, Connector};
 
-/// How long the server may take to become ready.
+/// Deadline for the server to become ready.
 const READY: Duration = Duration::from_secs(30);
-/// How often it is asked for that.
+/// Interval between readiness checks.
 const INTERVAL: Duration = Duration::from_millis(1);
 
-/// Everybody who asks.
+/// Pool of clients.
 #[derive(Clone)]
 pub(crate) struct ClientPool {
-    /// Makes the connections.
+    /// Connector for new connections.
     pub(crate) connector: Connector,
-    /// How many ask at a time.
+    /// Number of concurrent clients.
     pub(crate) connections: usize,
-    /// How many threads they share.
+    /// Number of threads that the clients share.
     pub(crate) threads: usize,
 }
 
 impl ClientPool {
-    /// Runs a job on every connection and gives their results. The job is told the number of its connection.
+    /// Runs a job on every connection and returns the results. The job receives the number of its
+    /// connection.
     ///
     /// # Errors
-    /// The first job that fails, or that is not done within `limit`.
+    /// The first job that fails or exceeds `limit`.
     pub(crate) fn run<T, J>(
         &self,
         address: SocketAddr,
@@ -56,7 +57,8 @@ impl ClientPool {
         })
     }
 
-    /// What one thread does. Connections wake one by one, so each is polled only when it has something to do.
+    /// Runs the clients of one thread. Connections wake one by one, so each is polled only when it
+    /// has work.
     fn share<T, J>(
         &self,
         thread: usize,
@@ -69,7 +71,7 @@ impl ClientPool {
     {
         let jobs = (thread..self.connections).step_by(self.threads).map(|number| async move {
             let mut connection =
-                self.connector.open(address).await.context("no connection came about")?;
+                self.connector.open(address).await.context("cannot connect")?;
             job(&mut connection, number).await
         });
         let jobs: FuturesUnordered<_> = jobs.collect();
@@ -79,10 +81,10 @@ impl ClientPool {
         done.with_context(|| format!("not done after {limit:?}"))?
     }
 
-    /// Waits until a server says that it is ready, and tells when it did.
+    /// Waits until a server is ready and returns the time of that.
     ///
     /// # Errors
-    /// It does not say so in time.
+    /// The server is not ready in time.
     pub(crate) fn await_readiness(&self, address: SocketAddr) -> anyhow::Result<Instant> {
         let begun = Instant::now();
         let runtime = Builder::new_current_thread().enable_all().build()?;

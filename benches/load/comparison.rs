@@ -1,4 +1,4 @@
-//! What takes turns.
+//! Comparisons, which take alternating turns.
 
 use std::fmt;
 
@@ -7,23 +7,23 @@ use anyhow::Context;
 use crate::figures::Figures;
 use crate::report::{Report, print_head};
 
-/// Whose turn it is.
+/// Side of a comparison that takes a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
-    /// The real server.
+    /// Real server.
     Ours,
-    /// The server that sends bytes from memory.
+    /// Server that sends bytes from memory.
     HttpBaseline,
-    /// redb alone, with its usual commits: after a crash it reads the whole file.
+    /// redb alone with its default commits: after a crash it reads the whole file.
     Redb,
-    /// redb alone, with commits that spare it that, as the store makes them.
+    /// redb alone with quick-repair commits, as the store uses them.
     RedbQuickRepair,
-    /// The real server, with less to do: a stream of fewer tags.
+    /// Real server with less work: a stream with fewer tags.
     SmallStream,
 }
 
 impl Side {
-    /// Those that the real server is compared with.
+    /// Baselines of the real server.
     pub(crate) const RIVALS: [Self; 4] =
         [Self::HttpBaseline, Self::Redb, Self::RedbQuickRepair, Self::SmallStream];
 }
@@ -42,18 +42,18 @@ impl fmt::Display for Side {
 
 /// One side of a scenario.
 pub(crate) struct Comparison<'a> {
-    /// What is measured.
+    /// Scenario.
     pub(crate) scenario: &'static str,
-    /// Whose turn it is.
+    /// Side.
     pub(crate) side: Side,
-    /// The scenario whose rivals this one is compared with; mostly itself.
+    /// Scenario whose baselines this one is compared with; mostly itself.
     pub(crate) yardstick: &'static str,
-    /// Takes one turn.
+    /// Runs one turn.
     pub(crate) turn: Box<dyn Fn() -> anyhow::Result<Figures> + 'a>,
 }
 
 impl<'a> Comparison<'a> {
-    /// A side of a scenario that is compared with its own rivals.
+    /// A side of a scenario that has its own baselines.
     pub(crate) fn new(
         scenario: &'static str,
         side: Side,
@@ -63,10 +63,11 @@ impl<'a> Comparison<'a> {
     }
 }
 
-/// Runs every comparison once a turn, every second turn in reverse, so that nothing always follows the same.
+/// Runs every comparison once per turn. Every second turn is in reverse order, so that no
+/// comparison always follows the same one.
 ///
 /// # Errors
-/// Of the first comparison that fails.
+/// The error of the first comparison that fails.
 pub(crate) fn take_turns(
     turns: usize,
     images: usize,

@@ -1,5 +1,5 @@
-//! As much of a control plane as the server asks for: reviews of access and of tokens, which it answers with yes, and the
-//! one namespace. It answers over TLS, from a thread of this process, and counts the reviews.
+//! Minimal control plane over TLS in a thread of this process: it approves all TokenReviews and
+//! SubjectAccessReviews, counts them, and serves the one namespace.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -26,16 +26,16 @@ use crate::caller::{DEVELOPER, DEVELOPERS};
 use crate::corpus::NAMESPACE;
 use crate::listen::{self, Pair};
 
-/// A control plane that answers as long as this process runs.
+/// Control plane that runs as long as this process.
 pub(crate) struct ControlPlane {
     reviews: Arc<AtomicUsize>,
 }
 
 impl ControlPlane {
-    /// Starts one, and writes the kubeconfig that leads to it.
+    /// Starts a control plane and writes its kubeconfig.
     ///
     /// # Errors
-    /// No port, or the file cannot be written.
+    /// No port is free, or the file cannot be written.
     pub(crate) fn start(kubeconfig: &Path) -> anyhow::Result<Self> {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
@@ -51,19 +51,19 @@ impl ControlPlane {
             let served = runtime.block_on(async {
                 listen::serve(TcpListener::from_std(listener)?, pair, app).await
             });
-            // Whoever needs it fails then, and says so.
+            // A scenario that needs the control plane then fails with this error.
             served.context("the control plane ended")
         });
         Ok(Self { reviews })
     }
 
-    /// How many reviews were asked for so far.
+    /// Number of reviews so far.
     pub(crate) fn reviews(&self) -> usize {
         self.reviews.load(Ordering::Relaxed)
     }
 }
 
-/// A kubeconfig, in JSON, which YAML includes.
+/// Kubeconfig in JSON, which is valid YAML.
 fn config(address: SocketAddr, certificate: &str) -> Value {
     let cluster = json!({"server": format!("https://{address}"), "certificate-authority-data": BASE64_STANDARD.encode(certificate)});
     json!({
@@ -102,7 +102,8 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
         )
         .route("/api/v1/namespaces", get(namespaces))
         .route(
-            // A server asks for it when it is told to make something before it has seen the list.
+            // The server requests a single namespace if a create arrives before its list of
+            // namespaces.
             &format!("/api/v1/namespaces/{NAMESPACE}"),
             get(async || answer(StatusCode::OK, Body::from(namespace().to_string()))),
         )
@@ -111,7 +112,7 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
         })
 }
 
-/// The list of namespaces, or the watch after it, in which nothing ever happens.
+/// List of namespaces, or the watch after it, which never sends an event.
 async fn namespaces(RawQuery(query): RawQuery) -> Response {
     if query.is_some_and(|query| query.contains("watch=true")) {
         return answer(

@@ -1,44 +1,45 @@
-//! Images as they come from a build pipeline, made up from their numbers. Pure; the same number is the same image.
+//! Images as a build pipeline produces them, generated from their numbers. Pure: the same number
+//! gives the same image.
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-/// Images of a stream, each under a tag of its own.
+/// Images of a stream, each under its own tag.
 pub(crate) const IMAGES_PER_STREAM: usize = 20;
-/// The most images that a tag remembers.
+/// Maximum number of images in the history of a tag.
 pub(crate) const EVENTS_PER_TAG: usize = 20;
 /// Layers of an image.
 pub(crate) const LAYERS: usize = 10;
-/// The namespace of all streams.
+/// Namespace of all streams.
 pub(crate) const NAMESPACE: &str = "load";
 
-/// Layers that come from the base image and are the same in many images.
+/// Layers of the base image, shared by many images.
 const BASE_LAYERS: usize = 5;
-/// How many different base images there are.
+/// Number of different base images.
 const BASES: usize = 7;
 const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
-/// An image as it is pushed.
+/// Image in the form in which it is pushed.
 pub(crate) struct Image {
-    /// The digest of the manifest.
+    /// Digest of the manifest.
     pub(crate) digest: String,
-    /// The body of the request that creates it, JSON.
+    /// Body of the request that creates the image, in JSON.
     pub(crate) mapping: Vec<u8>,
 }
 
-/// The name of the stream of an image.
+/// Name of the stream of an image.
 pub(crate) fn stream_of(image: usize) -> String {
     stream_name(image / IMAGES_PER_STREAM)
 }
 
-/// The name of a stream.
+/// Name of a stream.
 pub(crate) fn stream_name(stream: usize) -> String {
     format!("service-{stream:05}")
 }
 
-/// The body of the request that creates a stream, JSON.
+/// Body of the request that creates a stream, in JSON.
 pub(crate) fn stream_body(stream: usize) -> Vec<u8> {
     let annotations = json!({"openshift.io/display-name": format!("Service {stream}")});
     let metadata =
@@ -48,7 +49,7 @@ pub(crate) fn stream_body(stream: usize) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The image of a number.
+/// Image with a number.
 pub(crate) fn image(number: usize) -> Image {
     let config = config(number).to_string();
     let manifest = manifest(number, &config).to_string();
@@ -72,7 +73,7 @@ pub(crate) fn image(number: usize) -> Image {
     Image { digest, mapping: mapping.to_string().into_bytes() }
 }
 
-/// The name that a content has in a registry.
+/// Digest of content, as in a registry.
 pub(crate) fn digest(content: &str) -> String {
     format!("sha256:{}", hex(content))
 }
@@ -86,7 +87,7 @@ fn hex(content: &str) -> String {
         .collect()
 }
 
-/// Says what a layer holds: the same for all images on one base, or for this image only.
+/// Seed of a layer's content: the same for all images on one base, or specific to this image.
 fn layer_seed(number: usize, layer: usize) -> String {
     match layer < BASE_LAYERS {
         true => format!("layer {layer} of base {}", number % BASES),
@@ -183,7 +184,7 @@ fn labels(number: usize) -> Value {
     })
 }
 
-/// Twice as many steps as layers: every second one leaves no files behind.
+/// Twice as many steps as layers: every second step creates no layer.
 fn history(number: usize, created: &str) -> Vec<Value> {
     let step = |each: usize| match each.is_multiple_of(2) {
         true => {

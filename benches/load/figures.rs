@@ -1,49 +1,50 @@
-//! What a turn showed, and the columns in which that is printed.
+//! Results of a turn, and the columns that print them.
 
 use std::time::Duration;
 
 use crate::usage::Usage;
 
-/// What a turn showed, as far as the scenario has it. Latencies are as the client sees them, which shares the processors
-/// with the server.
+/// Results of a turn, as far as the scenario measures them. Latencies are those of the client,
+/// which shares the processors with the server.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Figures {
-    /// Requests, or transactions, a second.
+    /// Requests or transactions per second.
     pub(crate) rate: Option<f64>,
-    /// Latency that half of the requests stay below, in microseconds.
+    /// Median latency in microseconds.
     pub(crate) p50: Option<f64>,
-    /// The same for 99 %.
+    /// 99th percentile of the latency in microseconds.
     pub(crate) p99: Option<f64>,
-    /// The same for 99.9 %.
+    /// 99.9th percentile of the latency in microseconds.
     pub(crate) p999: Option<f64>,
-    /// Processor time of the server for a request, in microseconds.
+    /// CPU time of the server per request, in microseconds.
     pub(crate) server_micros: Option<f64>,
-    /// Memory of the server, the most that was seen in the turn, in MiB.
+    /// Highest memory use of the server in the turn, in MiB.
     pub(crate) resident_mib: Option<f64>,
-    /// Mappings a second beside the requests.
+    /// Mappings per second that run beside the requests.
     pub(crate) writes: Option<f64>,
-    /// From the start of the process to readiness, in milliseconds.
+    /// Time from the start of the process to readiness, in milliseconds.
     pub(crate) ready_millis: Option<f64>,
-    /// From a request to the first byte of the body of its answer, in milliseconds.
+    /// Time from a request to the first byte of the response body, in milliseconds.
     pub(crate) first_millis: Option<f64>,
-    /// From a request to the end of its answer, or of the last of those that belong together, in milliseconds.
+    /// Time from a request to the end of its response, or of the last response of a group, in
+    /// milliseconds.
     pub(crate) whole_millis: Option<f64>,
-    /// By how much the memory of the server rose at most, in MiB.
+    /// Largest increase of the server's memory, in MiB.
     pub(crate) rise_mib: Option<f64>,
-    /// Processor time of the client for a request, in microseconds.
+    /// CPU time of the client per request, in microseconds.
     pub(crate) client_micros: Option<f64>,
-    /// The share of the machine that neither had, in percent.
+    /// Share of the machine that other processes used, in percent.
     pub(crate) others_percent: Option<f64>,
 }
 
-/// A figure as it is printed.
+/// Printed figure.
 pub(crate) struct Column {
     pub(crate) title: &'static str,
     pub(crate) decimals: usize,
     pub(crate) read: fn(&Figures) -> Option<f64>,
 }
 
-/// All columns. Of the first ones, [`COMPARABLE`], a ratio says something.
+/// All columns. Ratios are meaningful for the first [`COMPARABLE`] ones.
 pub(crate) const COLUMNS: [Column; 13] = [
     Column { title: "requests/s", decimals: 0, read: |figures| figures.rate },
     Column { title: "p50 us", decimals: 0, read: |figures| figures.p50 },
@@ -59,26 +60,26 @@ pub(crate) const COLUMNS: [Column; 13] = [
     Column { title: "client us", decimals: 1, read: |figures| figures.client_micros },
     Column { title: "others %", decimals: 1, read: |figures| figures.others_percent },
 ];
-/// How many columns, from the first, say something of a server.
+/// Number of leading columns that describe a server.
 pub(crate) const COMPARABLE: usize = 11;
 
-/// The latencies of a turn, in nanoseconds and in order; each at most the 4.3 seconds that fit.
+/// Latencies of a turn in nanoseconds, sorted. Each is at most 4.3 seconds (`u32`).
 pub(crate) struct Latencies(Vec<u32>);
 
 impl Latencies {
-    /// Puts together what several clients measured.
+    /// Merges the latencies of several clients.
     pub(crate) fn of(parts: Vec<Vec<u32>>) -> Self {
         let mut all = parts.concat();
         all.sort_unstable();
         Self(all)
     }
 
-    /// Of how many requests.
+    /// Number of requests.
     pub(crate) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// The latency, in microseconds, that a share of all stays below.
+    /// Latency in microseconds at a quantile.
     fn quantile(&self, share: f64) -> Option<f64> {
         let place = (share * self.0.len() as f64).ceil() as usize;
         self.0.get(place.max(1) - 1).map(|nanos| f64::from(*nanos) / 1e3)
@@ -86,7 +87,7 @@ impl Latencies {
 }
 
 impl Figures {
-    /// What latencies show that were measured within this time.
+    /// Results from latencies that were measured within this time.
     pub(crate) fn of(latencies: &Latencies, time: Duration) -> Self {
         Self {
             rate: Some(latencies.count() as f64 / time.as_secs_f64()),
@@ -97,7 +98,7 @@ impl Figures {
         }
     }
 
-    /// Adds what was taken of the machine by so many requests.
+    /// Adds the resource usage of this number of requests.
     pub(crate) fn with_usage(self, usage: Usage, requests: usize) -> Self {
         let for_each =
             |time: Duration| (requests > 0).then(|| time.as_secs_f64() * 1e6 / requests as f64);

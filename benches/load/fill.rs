@@ -1,4 +1,4 @@
-//! Filling the server the way a registry does: a mapping for every image that is pushed.
+//! Fill of the server as a registry does it: one mapping for each pushed image.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -9,30 +9,30 @@ use crate::fixtures::{create, push_request, stream_request};
 use crate::process::Process;
 use crate::usage::{Sample, Usage, resident_mib};
 
-/// How long it may take.
+/// Deadline of the fill.
 const LIMIT: Duration = Duration::from_secs(3600);
 
-/// How it went.
+/// Results of the fill.
 pub(crate) struct Filling {
-    /// Images that were pushed.
+    /// Number of pushed images.
     pub(crate) images: usize,
-    /// Streams that they are in.
+    /// Number of streams with these images.
     pub(crate) streams: usize,
-    /// How long it took.
+    /// Duration of the fill.
     pub(crate) took: Duration,
-    /// What it cost.
+    /// Resource usage of the fill.
     pub(crate) usage: Usage,
-    /// Bytes of all requests that push an image.
+    /// Total size of the push requests in bytes.
     pub(crate) bytes: usize,
     /// Memory of the server afterwards, in MiB.
     pub(crate) resident_mib: f64,
 }
 
-/// Pushes images and gives their digests, in the order of their numbers. Connections take one stream after the other,
-/// so that the pushes to one stream follow each other.
+/// Pushes images and returns their digests in the order of their numbers. Each connection takes one
+/// stream at a time, so the pushes to a stream are sequential.
 ///
 /// # Errors
-/// A push that is not answered with 201.
+/// The response to a push is not 201.
 pub(crate) fn fill(
     pool: &ClientPool,
     server: &Process,

@@ -1,4 +1,5 @@
-//! Mappings to push in a turn: as many as fit are made beforehand, since making one costs about as much as serving it.
+//! Mappings to push in a turn. They are built beforehand, as many as fit: to build one costs about
+//! as much as to serve it.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,17 +14,18 @@ use crate::process::Process;
 use crate::turn::Stopwatch;
 use crate::wire::{self, Connection};
 
-/// How long it may take to make the streams of a turn.
+/// Deadline for creating the streams of a turn.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// Mappings into streams that the seed does not have.
+/// Mappings into streams that the seed does not contain.
 pub(crate) struct Fixtures {
     first_stream: usize,
-    /// The requests of all images of the first streams, in order.
+    /// Requests for all images of the first streams, in order.
     requests: Vec<Vec<u8>>,
 }
 
-/// The pushes of one turn. Clients take one stream after the other, so that the pushes to one stream follow each other.
+/// Pushes of one turn. Each client takes one stream at a time, so the pushes to a stream are
+/// sequential.
 pub(crate) struct Pushes<'a> {
     fixtures: &'a Fixtures,
     next_stream: AtomicUsize,
@@ -31,7 +33,8 @@ pub(crate) struct Pushes<'a> {
 }
 
 impl Fixtures {
-    /// Makes the requests of so many images, with so many threads, in streams from a number on.
+    /// Builds the requests for this number of images on several threads, in streams from a number
+    /// on.
     ///
     /// # Errors
     /// A thread panicked.
@@ -50,15 +53,15 @@ impl Fixtures {
         let requests = thread::scope(|scope| {
             let makers: Vec<_> = (0..threads).map(|thread| scope.spawn(make(thread))).collect();
             let made: Result<Vec<_>, _> = makers.into_iter().map(|maker| maker.join()).collect();
-            made.map_err(|_| anyhow!("a thread that makes mappings panicked"))
+            made.map_err(|_| anyhow!("a thread that builds mappings panicked"))
         })?;
         Ok(Self { first_stream, requests: requests.concat() })
     }
 
-    /// Makes the streams of what is in fixtures on a server, for one turn of pushes.
+    /// Creates the streams of the fixtures on a server, for one turn of pushes.
     ///
     /// # Errors
-    /// The server does not make them.
+    /// The server does not create them.
     pub(crate) fn open(&self, pool: &ClientPool, server: &Process) -> anyhow::Result<Pushes<'_>> {
         let next = AtomicUsize::new(0);
         pool.run(server.address, LIMIT, async |connection, _| {
@@ -83,10 +86,10 @@ impl Fixtures {
 }
 
 impl Pushes<'_> {
-    /// Pushes on one connection until the time is over.
+    /// Pushes on one connection until the turn ends.
     ///
     /// # Errors
-    /// A push that is not answered with 201.
+    /// The response to a push is not 201.
     pub(crate) async fn push(
         &self,
         connection: &mut Connection,
@@ -116,18 +119,18 @@ impl Pushes<'_> {
         Ok(())
     }
 
-    /// How many were answered so far.
+    /// Number of acknowledged pushes.
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::Relaxed)
     }
 }
 
-/// The request that makes a stream.
+/// Request that creates a stream.
 pub(crate) fn stream_request(stream: usize) -> Vec<u8> {
     post("imagestreams", &corpus::stream_body(stream))
 }
 
-/// The request that pushes an image.
+/// Request that pushes an image.
 pub(crate) fn push_request(mapping: &[u8]) -> Vec<u8> {
     post("imagestreammappings", mapping)
 }
@@ -140,10 +143,10 @@ fn post(resource: &str, body: &[u8]) -> Vec<u8> {
     )
 }
 
-/// Sends a request that makes something.
+/// Sends a create request.
 ///
 /// # Errors
-/// It is not answered with 201.
+/// The response is not 201.
 pub(crate) async fn create(connection: &mut Connection, request: &[u8]) -> anyhow::Result<()> {
     let answer = connection.exchange(request).await?;
     let text = || String::from_utf8_lossy(answer.body);

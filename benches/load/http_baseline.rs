@@ -1,5 +1,6 @@
-//! The HTTP baseline: what remains when nothing is looked up, checked or counted. The same axum, hyper, rustls and
-//! aws-lc-rs as in the real server, in the same allocator and runtime, with one route that sends bytes from memory.
+//! HTTP baseline: the cost without lookup, checks or accounting. It uses the same axum, hyper,
+//! rustls, aws-lc-rs, allocator and runtime as the real server, with one route that sends bytes
+//! from memory.
 
 use std::path::Path;
 use std::process::Command;
@@ -24,23 +25,24 @@ use crate::site::{CHAIN, KEY};
 const FOUND: &str = "http-baseline-found.json";
 const MISSING: &str = "http-baseline-missing.json";
 
-/// Starts an HTTP baseline with these answers, in the folder of a site: its certificate is the one of the real servers.
+/// Starts an HTTP baseline with these responses in the folder of a site. It uses the certificate of
+/// the real servers.
 ///
 /// # Errors
-/// It does not serve.
+/// The baseline does not serve.
 pub(crate) fn start(folder: &Path, found: &[u8], missing: &[u8]) -> anyhow::Result<Process> {
     fs::write(folder.join(FOUND), found)?;
     fs::write(folder.join(MISSING), missing)?;
     let mut command =
-        Command::new(env::current_exe().context("the path of this program is not known")?);
+        Command::new(env::current_exe().context("the path of this program is unknown")?);
     Process::start(command.arg("--http-baseline").arg(folder))
         .context("the HTTP baseline does not start")
 }
 
-/// Serves as the HTTP baseline of a folder.
+/// Runs the HTTP baseline of a folder.
 ///
 /// # Errors
-/// A file that cannot be used, or no port.
+/// A file is unusable, or no port is free.
 pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
     end_with_parent();
     let read = |name| fs::read(folder.join(name)).with_context(|| format!("{name} cannot be read"));

@@ -1,4 +1,5 @@
-//! HTTP/1.1 over TLS for the servers that this program itself is: accepts connections and hands requests to a router.
+//! HTTP/1.1 over TLS for the servers inside this program: accepts connections and passes requests
+//! to a router.
 
 use std::sync::Arc;
 
@@ -14,16 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-/// A certificate, leaf first, with its key.
+/// Certificate chain, leaf first, with its key.
 pub(crate) struct Pair {
     pub(crate) chain: Vec<CertificateDer<'static>>,
     pub(crate) key: PrivateKeyDer<'static>,
 }
 
-/// Serves for ever.
+/// Serves until the process ends.
 ///
 /// # Errors
-/// The pair cannot be used, or no connections can be accepted.
+/// The certificate or key is unusable, or the listener fails.
 pub(crate) async fn serve(listener: TcpListener, pair: Pair, app: Router) -> anyhow::Result<()> {
     let config =
         rustls::ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
@@ -45,6 +46,6 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, app: Router) {
         http1::Builder::new().serve_connection(TokioIo::new(stream), service).await?;
         anyhow::Ok(())
     };
-    // The client closes without the words of TLS, which counts as an error.
+    // The client closes without `close_notify`, which counts as an error.
     let _ = served.await;
 }

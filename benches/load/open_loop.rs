@@ -1,6 +1,6 @@
-//! Requests at a fixed rate, whatever the server does: each has a time at which it is due, and its latency counts from
-//! then, also when its connection was still waiting for an earlier answer. So a server that stands still for a moment
-//! pays for all the requests of that moment.
+//! Open-loop load: requests at a fixed rate, independent of the server's speed. Latency counts from
+//! the due time of a request, even if its connection still waits for an earlier response, so a
+//! stalled server is charged for all requests due during the stall.
 
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -16,11 +16,11 @@ use crate::questions::Questions;
 use crate::turn::{Clock, GLANCE, nanos};
 use fastrand::Rng;
 
-/// Asks at this many requests a second until the window is over; gives the latencies of those that were due in it. Its
-/// connections are among the clients of the clock.
+/// Sends this many requests per second until the window closes and returns the latencies of those
+/// due in it. Its connections count as clients of the clock.
 ///
 /// # Errors
-/// An answer that has not the right status and length, and everything that keeps the client from asking.
+/// A response with a wrong status or length, or a failure of the client.
 pub(crate) fn ask(
     pool: &ClientPool,
     server: &Process,
@@ -33,11 +33,11 @@ pub(crate) fn ask(
     let receivers: Vec<Mutex<Option<UnboundedReceiver<Instant>>>> =
         receivers.into_iter().map(|receiver| Mutex::new(Some(receiver))).collect();
     thread::scope(|scope| {
-        // A thread of its own, because timers of a runtime are too coarse: they would send bursts.
+        // A separate thread, because runtime timers are too coarse: they would send bursts.
         scope.spawn(move || pace(&senders, rate, clock));
         let parts = pool.run(server.address, clock.limit(), async |connection, number| {
             let due = receivers[number].lock().unwrap_or_else(PoisonError::into_inner).take();
-            let mut due = due.context("a connection has its own times")?;
+            let mut due = due.context("a connection has its own schedule")?;
             clock.arrive();
             let (mut rng, mut latencies) = (Rng::with_seed(number as u64), Vec::new());
             while let Some(due) = due.recv().await {
@@ -54,13 +54,13 @@ pub(crate) fn ask(
     })
 }
 
-/// Tells one connection after the other when its next request is due, once all clients are there.
+/// Sends each connection its next due time, once all clients are ready.
 fn pace(connections: &[UnboundedSender<Instant>], rate: u32, clock: &Clock) {
     let deadline = Instant::now() + clock.limit();
     let window = loop {
         match clock.window() {
             Some(window) => break window,
-            // Some client failed, and has told so.
+            // A client failed and has already reported it.
             None if Instant::now() >= deadline => return,
             None => thread::sleep(GLANCE),
         }
@@ -72,7 +72,7 @@ fn pace(connections: &[UnboundedSender<Instant>], rate: u32, clock: &Clock) {
             return;
         }
         thread::sleep(due.saturating_duration_since(Instant::now()));
-        // A connection that failed has told so.
+        // A failed connection has already reported its error.
         let _ = connection.send(due);
     }
 }

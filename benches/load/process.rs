@@ -1,4 +1,4 @@
-//! A server in a process of its own, the real one or the HTTP baseline. Both log their address.
+//! Server in its own process: the real server or the HTTP baseline. Both log their address.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, stdin};
@@ -12,25 +12,25 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-/// How long a server may take to listen.
+/// Deadline for a server to listen.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// So many lines of its log are told when it does not.
+/// Number of log lines in the error if the server does not start.
 const LOG_LINES: usize = 20;
 
-/// A running server. It is killed on drop.
+/// Running server, killed on drop.
 pub(crate) struct Process {
-    /// Where it listens.
+    /// Address of the listener.
     pub(crate) address: SocketAddr,
-    /// When the process was started.
+    /// Start time of the process.
     pub(crate) started: Instant,
     child: Child,
-    /// Closed when this process ends, however it does.
+    /// Pipe that closes when this process ends for any reason.
     _stdin: Option<ChildStdin>,
 }
 
 enum News {
     Serves(SocketAddr),
-    /// The end of the log, and so of the process: its last lines.
+    /// End of the log, and so of the process, with its last lines.
     Ended(String),
 }
 
@@ -38,7 +38,7 @@ impl Process {
     /// Starts a command and waits until it serves.
     ///
     /// # Errors
-    /// It cannot be started, ends, or does not say in time where it serves.
+    /// The process cannot be started, ends, or does not log its address in time.
     pub(crate) fn start(command: &mut Command) -> anyhow::Result<Self> {
         let command = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
         let started = Instant::now();
@@ -47,30 +47,30 @@ impl Process {
         let log = child.stderr.take().context("the log is piped")?;
         let (sender, news) = mpsc::channel();
         thread::spawn(move || read_log(log, &sender));
-        // Made before the address is known, so that the process ends in every case.
+        // Created before the address is known, so that the process ends in every case.
         let mut process =
             Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), started, child, _stdin: stdin };
         match news.recv_timeout(DEADLINE) {
             Ok(News::Serves(address)) => process.address = address,
             Ok(News::Ended(log)) => bail!("it ended:\n{log}"),
-            Err(_) => bail!("it does not say within {DEADLINE:?} where it serves"),
+            Err(_) => bail!("it does not log its address within {DEADLINE:?}"),
         }
         Ok(process)
     }
 
-    /// Tells the process to end in good order, and waits for that.
+    /// Sends SIGTERM and waits for the end of the process.
     ///
     /// # Errors
-    /// It ends with a failure.
+    /// The process exits with a failure.
     pub(crate) fn terminate(mut self) -> anyhow::Result<()> {
         kill_process(Pid::from_child(&self.child), Signal::TERM)
-            .context("the process cannot be told to end")?;
+            .context("the process cannot be signalled")?;
         let status = self.child.wait()?;
         ensure!(status.success(), "the process ended with {status}");
         Ok(())
     }
 
-    /// The number of the process.
+    /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
@@ -78,27 +78,27 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Neither can fail but for a child that has ended already.
+        // Both calls fail only for a child that has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Lets this process end with the one that started it, however that does.
+/// Ends this process when its parent ends for any reason.
 pub(crate) fn end_with_parent() {
     thread::spawn(|| {
-        // Nothing is ever sent: reading ends with the other process, which has no more use for this one.
+        // Nothing is ever sent: the read ends when the parent ends.
         let _ = stdin().read_to_end(&mut Vec::new());
         process::exit(0);
     });
 }
 
-/// Reads the log to its end, so that the server is never kept waiting for it.
+/// Reads the log to its end, so that a full pipe never blocks the server.
 fn read_log(log: impl Read, news: &Sender<News>) {
     let mut last = VecDeque::new();
     for line in BufReader::new(log).lines().map_while(Result::ok) {
         if let Some(address) = serving_address(&line) {
-            // Nobody listens any more when the start was given up.
+            // The receiver is gone if the start was given up.
             let _ = news.send(News::Serves(address));
         }
         last.push_back(line);
@@ -109,7 +109,7 @@ fn read_log(log: impl Read, news: &Sender<News>) {
     let _ = news.send(News::Ended(Vec::from(last).join("\n")));
 }
 
-/// The address in the line of the log that tells it.
+/// Address in the log line of the listener.
 fn serving_address(line: &str) -> Option<SocketAddr> {
     let line: Value = serde_json::from_str(line).ok()?;
     let address = (line["message"] == "serving").then(|| line["address"].as_str())?;
