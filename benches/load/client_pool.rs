@@ -70,8 +70,7 @@ impl ClientPool {
         J: AsyncFn(&mut Connection, usize) -> anyhow::Result<T>,
     {
         let jobs = (thread..self.connections).step_by(self.threads).map(|number| async move {
-            let mut connection =
-                self.connector.open(address).await.context("cannot connect")?;
+            let mut connection = self.connector.open(address).await.context("cannot connect")?;
             job(&mut connection, number).await
         });
         let jobs: FuturesUnordered<_> = jobs.collect();

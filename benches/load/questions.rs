@@ -1,4 +1,4 @@
-//! What is asked, and what a right answer is.
+//! Requests of the GET scenarios and the expected responses.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,31 +11,32 @@ use crate::client_pool::ClientPool;
 use crate::corpus::{self, LAYERS, NAMESPACE};
 use crate::wire::{self, Answer};
 
-/// How long it may take to see every answer once.
+/// Deadline for checking every response once.
 const LIMIT: Duration = Duration::from_secs(600);
-/// How many images are asked for where each takes a review: about half as many as the server remembers.
+/// Number of requested images if each needs a review: about half of the server's cache size.
 const REVIEWED: usize = 4000;
-/// Digits of a part of a digest, as people copy it.
+/// Digits of a partial digest, as users copy it.
 const PARTIAL_DIGITS: usize = 12;
-/// The resource that exists.
+/// Resource that exists.
 pub(crate) const RESOURCE: &str = "imagestreamimages";
-/// A path as long as that, which no server knows.
+/// Path of the same length that no server has.
 const NO_RESOURCE: &str = "imagestreamnobody";
 
-/// A way to ask for images.
+/// Kinds of GET requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scenario {
-    /// By full digest, any image as likely as any other.
+    /// Full digest, all images alike.
     Uniform,
-    /// By full digest, one image.
+    /// Full digest, one image.
     Hot,
-    /// By part of the digest, any image.
+    /// Partial digest, all images.
     Partial,
-    /// By a full digest that no stream has.
+    /// Full digest that no stream has.
     Missing,
-    /// As the first, of some images, with a token that the control plane has reviewed, and so the access.
+    /// As `Uniform`, for some images, with a token and access that the control plane has reviewed.
     ReviewedToken,
-    /// As the first, of some images, by the front proxy, with access that the control plane has reviewed.
+    /// As `Uniform`, for some images, through the front proxy, with access that the control plane
+    /// has reviewed.
     FrontProxy,
 }
 
@@ -60,12 +61,12 @@ impl Scenario {
         }
     }
 
-    /// The scenario whose baseline turns this one is compared with.
+    /// Scenario whose baseline turns this one is compared with.
     pub(crate) fn yardstick(self) -> Self {
         if self == Self::Missing { Self::Missing } else { Self::Uniform }
     }
 
-    /// Who asks.
+    /// Credentials of the client.
     pub(crate) fn caller(self) -> Caller {
         match self {
             Self::Uniform | Self::Hot | Self::Partial | Self::Missing => Caller::Token,
@@ -79,29 +80,29 @@ impl Scenario {
     }
 }
 
-/// An image that is asked for.
+/// Requested image.
 #[derive(Clone)]
 struct Wish {
-    /// The name that the request gives.
+    /// Name in the request.
     asked: String,
-    /// The digest of the image that it stands for.
+    /// Digest of the requested image.
     digest: String,
 }
 
-/// The requests of a scenario and what is known of their answers.
+/// Requests of a scenario and the expected responses.
 pub(crate) struct Questions {
-    /// The scenario.
+    /// Scenario.
     pub(crate) scenario: Scenario,
     wishes: Vec<Wish>,
     requests: Vec<Vec<u8>>,
-    /// Bytes of the body of each answer.
+    /// Body length of each response in bytes.
     lengths: Vec<usize>,
-    /// The body of the first answer.
+    /// Body of the first response.
     pub(crate) sample: Vec<u8>,
 }
 
 impl Questions {
-    /// The questions of a scenario about images with these digests.
+    /// Requests of a scenario for the images with these digests.
     pub(crate) fn new(scenario: Scenario, digests: &[String]) -> Self {
         let wish = |(number, digest): (usize, &String)| {
             let digest =
@@ -118,7 +119,7 @@ impl Questions {
         let wishes: Vec<Wish> = match scenario {
             Scenario::Hot => all.skip(digests.len() / 2).take(1).map(wish).collect(),
             Scenario::Uniform | Scenario::Partial | Scenario::Missing => all.map(wish).collect(),
-            // Access to each image is a review of its own.
+            // Access to each image needs its own review.
             Scenario::ReviewedToken | Scenario::FrontProxy => {
                 all.step_by(digests.len().div_ceil(REVIEWED)).map(wish).collect()
             }
@@ -127,7 +128,8 @@ impl Questions {
         Self { scenario, wishes, requests, lengths: Vec::new(), sample: Vec::new() }
     }
 
-    /// The same questions for the HTTP baseline, which has one answer to all that are found, and one to all that are not.
+    /// The same requests for the HTTP baseline, which has one response for all images found and one
+    /// for all not found.
     pub(crate) fn for_baseline(&self) -> Self {
         let resource = if self.scenario == Scenario::Missing { NO_RESOURCE } else { RESOURCE };
         Self {
@@ -139,25 +141,25 @@ impl Questions {
         }
     }
 
-    /// How many different requests there are.
+    /// Number of different requests.
     pub(crate) fn len(&self) -> usize {
         self.requests.len()
     }
 
-    /// The bytes of a request.
+    /// Bytes of a request.
     pub(crate) fn request(&self, number: usize) -> &[u8] {
         &self.requests[number]
     }
 
-    /// Checks what can be checked of an answer without reading it.
+    /// Checks a response by status and length, without parsing it.
     ///
     /// # Errors
-    /// Another status, or another length than when the answer was read.
+    /// The status or the length differs from the first, parsed response.
     pub(crate) fn check_shape(&self, number: usize, answer: &Answer<'_>) -> anyhow::Result<()> {
         let (status, length) = (self.scenario.status(), self.lengths[number]);
         ensure!(
             answer.status == status && answer.body.len() == length,
-            "{} was answered with status {} and {} bytes instead of {status} and {length}: {}",
+            "{} got status {} and {} bytes instead of {status} and {length}: {}",
             self.wishes[number].asked,
             answer.status,
             answer.body.len(),
@@ -166,10 +168,10 @@ impl Questions {
         Ok(())
     }
 
-    /// Asks every question once and reads the answers; keeps their lengths.
+    /// Sends every request once, checks the responses in full and records their lengths.
     ///
     /// # Errors
-    /// An answer that is not the right one.
+    /// A wrong response.
     pub(crate) fn learn_answers(
         &mut self,
         pool: &ClientPool,
@@ -202,10 +204,10 @@ impl Questions {
         Ok(())
     }
 
-    /// Whether the HTTP baseline sends the very bytes of the sample.
+    /// Checks that the HTTP baseline sends exactly the bytes of the sample.
     ///
     /// # Errors
-    /// It does not.
+    /// The bytes differ.
     pub(crate) fn check_baseline(
         &self,
         pool: &ClientPool,

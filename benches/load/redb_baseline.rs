@@ -1,5 +1,6 @@
-//! What redb alone reaches: clients hand rows to one thread, which puts what waits into one durable commit, and wait for
-//! it. No HTTP, no JSON, no guards, no revisions, no checksums: one table, keys and values.
+//! Throughput of redb alone: clients send rows to one thread, which groups all waiting rows into
+//! one durable commit, and wait for it. No HTTP, JSON, guards, revisions or checksums: one table of
+//! keys and values.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,35 +23,35 @@ use fastrand::Rng;
 
 const FILE: &str = "redb";
 const TABLE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("rows");
-/// The page cache; more makes nothing faster.
+/// Size of the page cache; a larger one is not faster.
 const CACHE_BYTES: usize = 16 << 20;
-/// How many pushes share a commit at most, and while the file is filled.
+/// Maximum number of pushes per commit, in a turn and during the fill.
 const GROUP: usize = 256;
 
-/// A file of redb that holds as many images as the server's store.
+/// redb file with as many images as the server's store.
 pub(crate) struct RedbBaseline {
     seed: Seed,
     template: Template,
     streams: usize,
 }
 
-/// What a commit survives cheaply.
+/// Repair cost after a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Commits {
-    /// As redb makes them: after a crash the whole file is read.
+    /// Default of redb: the whole file is read after a crash.
     Usual,
-    /// With what spares it that, as the store makes them.
+    /// Quick repair, as the store uses it.
     QuickRepair,
 }
 
-/// The conditions of a turn.
+/// Conditions of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// How many clients write.
+    /// Number of clients that write.
     pub(crate) clients: usize,
-    /// How commits are made.
+    /// Kind of commits.
     pub(crate) commits: Commits,
-    /// How much longer each sync takes.
+    /// Delay of each sync.
     pub(crate) delay: Duration,
 }
 
@@ -60,10 +61,10 @@ struct Job {
 }
 
 impl RedbBaseline {
-    /// Makes the file, with the rows of the template.
+    /// Creates the file with the rows of the template.
     ///
     /// # Errors
-    /// Those of redb.
+    /// Errors of redb.
     pub(crate) fn fill(site: &Site, template: Template, images: usize) -> anyhow::Result<Self> {
         let folder = site.data()?;
         let database =
@@ -77,16 +78,16 @@ impl RedbBaseline {
             }
             txn.commit()?;
         }
-        // Makes durable what was not.
+        // Makes earlier non-durable commits durable.
         database.begin_write()?.commit()?;
         drop(database);
         Ok(Self { seed: Seed(folder), template, streams: images.div_ceil(IMAGES_PER_STREAM) })
     }
 
-    /// Takes a turn on a copy of the file.
+    /// Runs a turn on a copy of the file.
     ///
     /// # Errors
-    /// Those of redb.
+    /// Errors of redb.
     pub(crate) fn turn(&self, site: &Site, terms: Terms, times: Times) -> anyhow::Result<Figures> {
         let copy = self.seed.copy(site)?;
         let database = open(&copy.path().join(FILE), terms.delay)?;
@@ -113,7 +114,7 @@ impl RedbBaseline {
         Ok(Figures::of(&Latencies::of(parts), times.window))
     }
 
-    /// What one client does.
+    /// Loop of one client.
     fn write(
         &self,
         jobs: &SyncSender<Job>,
@@ -130,8 +131,9 @@ impl RedbBaseline {
                     break;
                 }
                 let rows = self.template.push(image, &stream, &mut rng);
-                jobs.send(Job { rows, done: done.clone() }).context("nobody commits any more")?;
-                answer.recv().context("nobody commits any more")?;
+                jobs.send(Job { rows, done: done.clone() })
+                    .context("the committing thread has ended")?;
+                answer.recv().context("the committing thread has ended")?;
                 watch.lap();
             }
         }
@@ -144,7 +146,7 @@ fn open(path: &Path, delay: Duration) -> anyhow::Result<Database> {
     Ok(Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(disk)?)
 }
 
-/// Commits what waits, until nobody sends any more.
+/// Commits waiting jobs until all senders are gone.
 fn commit_all(
     database: &Database,
     waiting: &Receiver<Job>,
@@ -161,7 +163,7 @@ fn commit_all(
         }
         txn.commit()?;
         for job in group {
-            // A client whose time is over has no use for the answer.
+            // The client has left if its turn is over.
             let _ = job.done.send(());
         }
     }

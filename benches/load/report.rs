@@ -1,5 +1,5 @@
-//! What is printed: the setting, each turn, and after each size the medians with the ratios that the run is for; in the
-//! end, how they grow with the size.
+//! Printed report: the setup, each turn, the medians and ratios of each size, and finally the
+//! growth of the medians with the size.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,7 +14,7 @@ use crate::options::Options;
 use crate::usage;
 
 const WIDTH: usize = 11;
-/// How often the disk is tried before the turns.
+/// Number of syncs measured before the turns.
 const SYNCS: u32 = 100;
 
 struct Row {
@@ -32,10 +32,10 @@ pub(crate) struct Report {
     rows: Vec<Row>,
 }
 
-/// Prints what is measured, and on what.
+/// Prints the setup of the run and of the machine.
 ///
 /// # Errors
-/// The machine does not tell, or nothing can be written to the folder.
+/// `/proc` is unreadable, or the folder is not writable.
 pub(crate) fn print_setting(options: &Options, folder: &Path) -> anyhow::Result<()> {
     let Options { images, seconds, turns, connections, threads, paced_rate, .. } = options;
     println!(
@@ -62,7 +62,7 @@ pub(crate) fn print_setting(options: &Options, folder: &Path) -> anyhow::Result<
     Ok(())
 }
 
-/// How long the disk takes to keep a little more of a file.
+/// Time of a small append and sync.
 fn sync_time(folder: &Path) -> std::io::Result<Duration> {
     let mut file = File::create(folder.join("syncs"))?;
     let begun = Instant::now();
@@ -73,7 +73,7 @@ fn sync_time(folder: &Path) -> std::io::Result<Duration> {
     Ok(begun.elapsed() / SYNCS)
 }
 
-/// Prints how the server was filled.
+/// Prints the figures of the fill.
 pub(crate) fn print_filling(filling: &Filling) {
     let Filling { images, streams, took, usage, bytes, resident_mib } = filling;
     let count = *images as f64;
@@ -92,19 +92,19 @@ pub(crate) fn print_filling(filling: &Filling) {
     );
 }
 
-/// Prints how large the answers are.
+/// Prints the response sizes.
 pub(crate) fn print_answers(found: &[u8], missing: &[u8]) {
     println!("answers: an image {} bytes, none {} bytes", found.len(), missing.len());
 }
 
-/// Prints the head of the turns of a size.
+/// Prints the table header of a size.
 pub(crate) fn print_head(images: usize) {
     println!();
     print_line(&format!("{images} images, turn"), "", titles(&COLUMNS));
 }
 
 impl Report {
-    /// Prints a turn and keeps it.
+    /// Prints a turn and records it.
     pub(crate) fn add(
         &mut self,
         images: usize,
@@ -118,7 +118,8 @@ impl Report {
         self.rows.push(Row { images, number, scenario, side, yardstick, figures });
     }
 
-    /// Prints the medians of a size, and the ratios of each turn of ours to the turns of its rivals beside it.
+    /// Prints the medians of a size, and the ratios of each of the server's turns to the baseline
+    /// turns beside it.
     pub(crate) fn print_summary(&self, images: usize) {
         println!();
         print_line(&format!("{images} images, median"), "", titles(&COLUMNS));
@@ -146,7 +147,8 @@ impl Report {
         }
     }
 
-    /// Prints the medians of our turns by size, each with its ratio to that of the first size.
+    /// Prints the medians of the server's turns by size, each with its ratio to that of the first
+    /// size.
     pub(crate) fn print_growth(&self, sizes: &[usize]) {
         let Some((first, others)) = sizes.split_first().filter(|(_, others)| !others.is_empty())
         else {
@@ -173,7 +175,7 @@ impl Report {
         }
     }
 
-    /// What took turns, in the order of the first turn.
+    /// Sides in the order of their first turn.
     fn sides(&self, images: usize) -> Vec<(&'static str, Side)> {
         let first = self.rows.iter().filter(|row| row.images == images && row.number == 1);
         first.map(|row| (row.scenario, row.side)).collect()
@@ -193,7 +195,7 @@ impl Report {
         )
     }
 
-    /// Figures of our turns, divided by those of a rival's turns of the same number.
+    /// Figures of the server's turns, each divided by the baseline turn of the same number.
     fn ratios(&self, images: usize, scenario: &str, rival: Side, column: &Column) -> Vec<f64> {
         let ratio = |ours: &Row| {
             let theirs =
@@ -208,7 +210,7 @@ fn titles(columns: &[Column]) -> impl Iterator<Item = String> {
     columns.iter().map(|column| column.title.to_owned())
 }
 
-/// The median of all turns, and how far they are apart.
+/// Median of all turns, and their spread.
 fn print_ratios(title: &str, ratios: &[Vec<f64>]) {
     let print = |title: &str, name: &str, pick: fn(&[f64]) -> Option<f64>| {
         print_line(title, name, ratios.iter().map(|ratios| show(pick(ratios), 2)));

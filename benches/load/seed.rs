@@ -1,4 +1,4 @@
-//! Data at rest, of which every server that writes gets a copy: so each turn finds the same.
+//! Data at rest, copied for every server that writes, so that each turn starts from the same state.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,25 +8,25 @@ use tempfile::TempDir;
 
 use crate::site::Site;
 
-/// A folder that nobody writes to.
+/// Folder that nothing writes to.
 pub(crate) struct Seed(pub(crate) TempDir);
 
 impl Seed {
-    /// A copy, which goes away with the value. It is on the disk when this returns, so that nothing of the copying falls
-    /// into what is measured.
+    /// A copy that is deleted on drop. It is synced to the disk on return, so that copying does not
+    /// affect the measurement.
     ///
     /// # Errors
-    /// What the system says, such as that the disk is full.
+    /// I/O errors, such as a full disk.
     pub(crate) fn copy(&self, site: &Site) -> anyhow::Result<TempDir> {
         let copy = site.data()?;
         for file in fs::read_dir(self.0.path())? {
             let file = file?;
-            // A socket may lie there too.
+            // The folder may also hold a socket.
             if !file.file_type()?.is_file() {
                 continue;
             }
             copy_file(&file.path(), &copy.path().join(file.file_name()))
-                .context("the data cannot be copied")?;
+                .context("cannot copy the data")?;
         }
         File::open(copy.path())?.sync_all()?;
         Ok(copy)

@@ -1,4 +1,4 @@
-//! Where the servers of one size live: what they have in common, and how they are started.
+//! Common environment of the servers of one size, and their start.
 
 use std::env;
 use std::fs;
@@ -21,30 +21,30 @@ use crate::process::Process;
 use crate::wire::Connector;
 
 const CERTIFICATES: &str = "certs";
-/// The certificate of all servers, in the folder of a site.
+/// Certificate of all servers, in the folder of a site.
 pub(crate) const CHAIN: &str = "certs/apiserver.crt";
-/// Its key.
+/// Key of that certificate.
 pub(crate) const KEY: &str = "certs/apiserver.key";
 
-/// A folder with certificates, tokens, a control plane, and the data of every server.
+/// Folder with certificates, tokens, a control plane, and the data of every server.
 pub(crate) struct Site {
     folder: PathBuf,
     proxy: ProxyPair,
-    /// Whom the servers ask.
+    /// Control plane of the servers.
     pub(crate) control_plane: ControlPlane,
 }
 
-/// What a front proxy shows: the chain and the key, both DER.
+/// Client certificate of a front proxy: the chain and the key, both DER.
 struct ProxyPair {
     certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
 impl Site {
-    /// Furnishes an empty folder.
+    /// Populates an empty folder.
     ///
     /// # Errors
-    /// Something cannot be written.
+    /// A file cannot be written.
     pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
         fs::write(
             folder.join("tokens.csv"),
@@ -58,45 +58,46 @@ impl Site {
         })
     }
 
-    /// The folder.
+    /// Path of the folder.
     pub(crate) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// A new folder for data, which goes away with the value.
+    /// New data folder, deleted on drop.
     pub(crate) fn data(&self) -> anyhow::Result<TempDir> {
-        tempfile::tempdir_in(&self.folder).context("no folder for data can be made")
+        tempfile::tempdir_in(&self.folder).context("cannot create a data folder")
     }
 
     /// Starts the real server on this data.
     ///
     /// # Errors
-    /// It does not serve.
+    /// The server does not serve.
     pub(crate) fn serve(&self, data: &Path) -> anyhow::Result<Process> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
         Process::start(command.arg("serve").args(self.flags(data)))
             .context("the server does not start")
     }
 
-    /// Starts the server on this data, in a process of this program, on a disk whose syncs take so much longer.
+    /// Starts the server on this data, in a process of this program, on a disk with delayed syncs.
     ///
     /// # Errors
-    /// It does not serve.
+    /// The server does not serve.
     pub(crate) fn serve_on_slow_disk(
         &self,
         data: &Path,
         delay: Duration,
     ) -> anyhow::Result<Process> {
         let mut command =
-            Command::new(env::current_exe().context("the path of this program is not known")?);
+            Command::new(env::current_exe().context("the path of this program is unknown")?);
         command.args(["--slow-disk", &delay.as_millis().to_string(), "--"]).args(self.flags(data));
         Process::start(&mut command).context("the server does not start on a slow disk")
     }
 
-    /// Makes connections to the servers, which must have been started once. They all have one certificate.
+    /// Creates a connector to the servers, which must have been started once. All use one
+    /// certificate.
     ///
     /// # Errors
-    /// There is no certificate.
+    /// The certificate is missing.
     pub(crate) fn connector(&self, caller: Caller) -> anyhow::Result<Connector> {
         let pair = || -> anyhow::Result<Pair> {
             let key = PrivateKeyDer::try_from(self.proxy.key.serialize_der())
@@ -118,7 +119,8 @@ impl Site {
             format!("--kubeconfig={}", at("kubeconfig")),
             "--authentication-skip-lookup".into(),
             format!("--requestheader-client-ca-file={}", at("front-proxy-ca.crt")),
-            // Reviews are to be remembered for a whole run; how they are asked for is not what is measured.
+            // The cache keeps reviews for the whole run: the cost of a review is not part of the
+            // measurement.
             "--authentication-token-webhook-cache-ttl=24h".into(),
             "--authorization-webhook-cache-authorized-ttl=24h".into(),
             // Streams keep their size, however often their tags are pushed to.
@@ -129,7 +131,7 @@ impl Site {
     }
 }
 
-/// A front proxy and its authority, whose certificate is written down.
+/// Client certificate of a front proxy. Writes the certificate of its authority.
 fn front_proxy(ca_file: &Path) -> anyhow::Result<ProxyPair> {
     let mut params = CertificateParams::new([])?;
     params.distinguished_name.push(DnType::CommonName, "front-proxy-ca");

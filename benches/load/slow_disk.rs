@@ -1,5 +1,6 @@
-//! A disk whose syncs take longer: the data file, with a pause in front of every sync. And the server on such a disk, which
-//! is this program: the code, the flags and the allocator of the real one, with another way to open the data file.
+//! Disk with delayed syncs: the data file with a pause before every sync. The server on such a disk
+//! is this program, with the code, flags and allocator of the real server and another way to open
+//! the data file.
 
 use std::io;
 use std::sync::Arc;
@@ -16,14 +17,14 @@ use imagestream_apiserver::telemetry::log;
 
 use crate::process::end_with_parent;
 
-/// The data file, with a pause before every sync.
+/// Data file with a pause before every sync.
 #[derive(Debug)]
 pub(crate) struct SlowDisk {
     file: FileBackend,
     delay: Duration,
 }
 
-/// What `serve` takes.
+/// Flags of `serve`.
 #[derive(Parser)]
 struct Flags {
     #[command(flatten)]
@@ -32,10 +33,10 @@ struct Flags {
     log: log::Options,
 }
 
-/// Serves with these flags on a slow disk, until this process is told to end.
+/// Serves with these flags on a slow disk until SIGTERM.
 ///
 /// # Errors
-/// Those of the server.
+/// Errors of the server.
 pub(crate) fn serve(delay: Duration, flags: &[String]) -> anyhow::Result<()> {
     end_with_parent();
     let mut flags = Flags::parse_from(["load"].into_iter().chain(flags.iter().map(String::as_str)));
@@ -45,7 +46,7 @@ pub(crate) fn serve(delay: Duration, flags: &[String]) -> anyhow::Result<()> {
         let shutdown = Shutdown::on_signals().context("signals cannot be received")?;
         match server::start(flags.server, shutdown).await? {
             Some(running) => running.until_end().await,
-            None => bail!("it was told to end before it served"),
+            None => bail!("it was stopped before it served"),
         }
     })
 }
@@ -55,7 +56,7 @@ fn opener(delay: Duration) -> FileOpener {
 }
 
 impl SlowDisk {
-    /// A file whose syncs take longer by `delay`.
+    /// File whose syncs take longer by `delay`.
     pub(crate) fn open(file: FileBackend, delay: Duration) -> Layered<Self> {
         Layered(Self { file, delay })
     }

@@ -1,28 +1,28 @@
-//! Answers that are made while they are sent: read as they come, counted, and not kept.
+//! Streamed responses: read as they arrive, counted, not stored.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 use crate::wire::Connection;
 
-/// How much of the beginning is kept: it says of a list how it goes on.
+/// Length of the prefix that is kept: it contains the continue token of a list.
 const KEPT: usize = 1 << 10;
 
-/// An answer that was read to its end.
+/// Response that was read to its end.
 pub(crate) struct Streamed {
-    /// The status code.
+    /// Status code.
     pub(crate) status: u16,
-    /// From the request to the first byte of the body.
+    /// Time from the request to the first byte of the body.
     pub(crate) first: Duration,
-    /// From the request to the last byte.
+    /// Time from the request to the last byte.
     pub(crate) whole: Duration,
-    /// Bytes of the body.
+    /// Length of the body in bytes.
     pub(crate) bytes: usize,
     start: Vec<u8>,
 }
 
 impl Streamed {
-    /// Sends a request and reads its answer, whether that tells its length or comes in chunks.
+    /// Sends a request and reads its response, with a length or chunked.
     pub(crate) async fn read(connection: &mut Connection, request: &[u8]) -> io::Result<Self> {
         let begun = Instant::now();
         connection.send(request).await?;
@@ -46,7 +46,7 @@ impl Streamed {
         Ok(answer)
     }
 
-    /// The token with which a list goes on.
+    /// Continue token of a list.
     pub(crate) fn token(&self) -> Option<&str> {
         let start = str::from_utf8(&self.start).ok()?;
         let (metadata, _) = start.split_once(r#","items":"#)?;

@@ -1,5 +1,5 @@
-//! What a mapping writes: the rows that the server's store received for the images of one stream, with room for other
-//! names, so that redb alone can be given the same bytes.
+//! Rows that a mapping writes: those that the server's store received for the images of one stream,
+//! with replaceable names, so that redb alone can write the same bytes.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,15 +13,15 @@ use tokio::runtime::Builder;
 use crate::corpus::{self, IMAGES_PER_STREAM};
 use fastrand::Rng;
 
-/// In how many of the latest transactions the stream is looked for. Those of one stream are spread by the clients that
-/// push at the same time.
+/// Number of the latest transactions that are searched for the stream. Concurrent clients
+/// interleave the transactions of different streams.
 const LATEST: u64 = 400 * (IMAGES_PER_STREAM as u64 + 1);
 
-/// The transactions that push the images of a stream, in order.
+/// Transactions that push the images of a stream, in order.
 pub(crate) struct Template(Vec<Vec<Row>>);
 
 struct Row {
-    /// The key up to the name.
+    /// Key up to the name.
     place: String,
     name: Name,
     value: Bytes,
@@ -33,23 +33,23 @@ enum Name {
     Digest,
 }
 
-/// A key with its value.
+/// Key with its value.
 pub(crate) type Put = (String, Bytes);
 
 impl Template {
-    /// Learns from a store that was filled with so many images, and that nobody else has open.
+    /// Extracts the rows from a filled store of this number of images that no process has open.
     ///
     /// # Errors
-    /// The store cannot be read, or has not the history of a stream.
+    /// The store is unreadable, or the history of the stream is incomplete.
     pub(crate) fn learn(data: &Path, images: usize) -> anyhow::Result<Self> {
-        // The last one that is full, if any is.
+        // Last full stream, if any.
         let stream = corpus::stream_name((images / IMAGES_PER_STREAM).saturating_sub(1));
         let end = format!("/{stream}");
         let mut pushes = Vec::new();
         for events in
             latest(data, (images + images.div_ceil(IMAGES_PER_STREAM)) as u64)?.into_values()
         {
-            // A stream alone is its creation.
+            // A transaction with the stream alone creates it.
             if events.len() > 1 && events.iter().any(|event| event.key().as_str().ends_with(&end)) {
                 pushes.push(
                     events
@@ -68,12 +68,12 @@ impl Template {
         Ok(Self(pushes))
     }
 
-    /// How many images it has.
+    /// Number of images.
     pub(crate) fn images(&self) -> usize {
         self.0.len()
     }
 
-    /// The rows of a push: of the image at this place in its stream, with names of their own.
+    /// Rows of a push: of the image at this place in its stream, with new names.
     pub(crate) fn push(&self, image: usize, stream: &str, rng: &mut Rng) -> Vec<Put> {
         let hex: String = (0..4).map(|_| format!("{:016x}", rng.u64(..))).collect();
         let named = |row: &Row| match row.name {
@@ -83,7 +83,7 @@ impl Template {
         self.0[image % self.0.len()].iter().map(named).collect()
     }
 
-    /// Bytes of the keys and values of a push, on average.
+    /// Average size of the keys and values of a push in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let mut rng = Rng::with_seed(0);
         let rows = (0..self.images())
@@ -92,16 +92,16 @@ impl Template {
     }
 }
 
-/// The events of the latest revisions, of which there are so many at most.
+/// Events of the latest revisions, at most this many revisions.
 fn latest(data: &Path, revisions: u64) -> anyhow::Result<BTreeMap<Revision, Vec<Event>>> {
-    let store = Embedded::open(Options::new(data)).context("the filled store cannot be opened")?;
+    let store = Embedded::open(Options::new(data)).context("cannot open the filled store")?;
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let current = store.current().await?;
         let mut watch = store.watch("", Revision(current.0 - revisions.min(LATEST)));
         let mut found: BTreeMap<Revision, Vec<Event>> = BTreeMap::new();
         while watch.revision() < current {
             for event in
-                watch.next().await.context("the history of the filled store cannot be read")?.events
+                watch.next().await.context("cannot read the history of the filled store")?.events
             {
                 found.entry(event.revision()).or_default().push(event);
             }

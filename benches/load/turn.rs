@@ -1,4 +1,4 @@
-//! A turn: its time, and clients that ask as fast as they are answered until it is over.
+//! Turn: its schedule, and clients that send requests at full speed until it ends.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,14 +15,15 @@ use crate::usage::{Sample, Usage, resident_mib};
 use crate::wire::Connection;
 use fastrand::Rng;
 
-/// How long it may take until all clients are there, and until the last answer came, together.
+/// Deadline of all clients' start and of the last response, together.
 const GRACE: Duration = Duration::from_secs(30);
-/// How often it is looked whether all clients are there.
+/// Interval between checks that all clients have started.
 pub(crate) const GLANCE: Duration = Duration::from_millis(1);
-/// How often the server's memory is looked at.
+/// Interval between memory samples.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// The time of a turn. The warm-up begins when all clients are there, and then the window, in which answers count.
+/// Schedule of a turn. The warm-up begins when all clients have started; the window, in which
+/// responses count, follows.
 pub(crate) struct Clock {
     clients: usize,
     arrived: AtomicUsize,
@@ -30,87 +31,87 @@ pub(crate) struct Clock {
     window: OnceLock<Window>,
 }
 
-/// How long a turn takes.
+/// Durations of a turn.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// Of load that does not count, but warms everything up.
+    /// Warm-up, which does not count.
     pub(crate) warm_up: Duration,
-    /// Of load that counts.
+    /// Window, which counts.
     pub(crate) window: Duration,
 }
 
-/// When answers count.
+/// Window in which responses count.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
     start: Instant,
-    /// When it closes.
+    /// End of the window.
     pub(crate) end: Instant,
 }
 
 impl Clock {
-    /// The time of a turn of so many clients.
+    /// Schedule of a turn with this number of clients.
     pub(crate) fn new(clients: usize, times: Times) -> Self {
         Self { clients, arrived: AtomicUsize::new(0), times, window: OnceLock::new() }
     }
 
-    /// Counts a client that is there.
+    /// Counts a client that has started.
     pub(crate) fn arrive(&self) {
         if self.arrived.fetch_add(1, Ordering::Relaxed) + 1 == self.clients {
             let start = Instant::now() + self.times.warm_up;
-            // There is one last client.
+            // The last client starts the warm-up.
             let _ = self.window.set(Window { start, end: start + self.times.window });
         }
     }
 
-    /// The window; none before all clients are there.
+    /// Window; `None` before all clients have started.
     pub(crate) fn window(&self) -> Option<Window> {
         self.window.get().copied()
     }
 
-    /// How long the window is open.
+    /// Duration of the window.
     pub(crate) fn length(&self) -> Duration {
         self.times.window
     }
 
-    /// How long everything may take.
+    /// Deadline of the whole turn.
     pub(crate) fn limit(&self) -> Duration {
         self.times.warm_up + self.times.window + GRACE
     }
 }
 
 impl Window {
-    /// Whether it is open at this time.
+    /// Returns true if the window is open at this time.
     pub(crate) fn holds(self, at: Instant) -> bool {
         self.start <= at && at < self.end
     }
 }
 
-/// What one client measures.
+/// Measurements of one client.
 pub(crate) struct Stopwatch<'a> {
     clock: &'a Clock,
     begun: Instant,
-    /// The nanoseconds of each answer that came while the window was open.
+    /// Latency in nanoseconds of each response in the window.
     pub(crate) latencies: Vec<u32>,
 }
 
 impl<'a> Stopwatch<'a> {
-    /// Begins with the first request of a client, who thereby is there. There is always time for this one.
+    /// Starts a client with its first request, which is never refused.
     pub(crate) fn start(clock: &'a Clock) -> Self {
         clock.arrive();
         Self { clock, begun: Instant::now(), latencies: Vec::with_capacity(1 << 14) }
     }
 
-    /// Whether there is time for another request.
+    /// Returns true if there is time for another request.
     pub(crate) fn runs(&self) -> bool {
         self.clock.window().is_none_or(|window| self.begun < window.end)
     }
 
-    /// Begins the next request, as if there had been none.
+    /// Starts the next request and discards the current one.
     pub(crate) fn skip(&mut self) {
         self.begun = Instant::now();
     }
 
-    /// Ends a request and begins the next: the little that is done between them counts for the second.
+    /// Ends a request and starts the next. The time between them counts for the second.
     pub(crate) fn lap(&mut self) {
         let now = Instant::now();
         if self.clock.window().is_some_and(|window| window.holds(now)) {
@@ -120,23 +121,23 @@ impl<'a> Stopwatch<'a> {
     }
 }
 
-/// Nanoseconds as they are kept.
+/// Nanoseconds in the stored width.
 pub(crate) fn nanos(time: Duration) -> u32 {
     u32::try_from(time.as_nanos()).unwrap_or(u32::MAX)
 }
 
-/// What was seen of a server during a window.
+/// Observations of a server during a window.
 pub(crate) struct Seen {
-    /// What was taken of the machine.
+    /// Resource usage.
     pub(crate) usage: Usage,
-    /// The most memory of the server, in MiB.
+    /// Peak memory of the server in MiB.
     pub(crate) resident_mib: f64,
 }
 
-/// Does some work, and looks at a server while the window is open.
+/// Runs a job and samples a server while the window is open.
 ///
 /// # Errors
-/// Those of the work, or the server is gone.
+/// Errors of the job, or the server has ended.
 pub(crate) fn observe<T: Send>(
     server: &Process,
     clock: &Clock,
@@ -153,7 +154,7 @@ pub(crate) fn observe<T: Send>(
         let seen = window
             .context("the turn ended before all clients were there")
             .and_then(|each| look(server, each));
-        // What went wrong with the work explains more.
+        // The error of the job is more specific.
         let done = working.join().map_err(|_| anyhow!("the client panicked"))??;
         Ok((seen?, done))
     })
@@ -172,10 +173,10 @@ fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
     Ok(Seen { usage: before.until(&Sample::take(server.id())?), resident_mib: most })
 }
 
-/// Lets every client of a pool do a job until the window is over.
+/// Runs a job on every client of a pool until the window closes.
 ///
 /// # Errors
-/// Those of the job, and everything that keeps the clients from asking.
+/// Errors of the job, or a failure of the clients.
 pub(crate) fn drive<J>(
     pool: &ClientPool,
     server: &Process,
@@ -198,10 +199,10 @@ where
     Ok(Figures { resident_mib: Some(seen.resident_mib), ..figures })
 }
 
-/// Asks on every connection as soon as it has its answer.
+/// Sends requests on every connection, each when the previous response is complete.
 ///
 /// # Errors
-/// An answer that has not the right status and length, and those of [`drive`].
+/// A response with a wrong status or length, and the errors of [`drive`].
 pub(crate) fn ask(
     pool: &ClientPool,
     server: &Process,

@@ -1,4 +1,4 @@
-//! What processes take of the machine, as the kernel of Linux tells it under `/proc`.
+//! Resource usage of processes, from `/proc` of Linux.
 
 use std::fs;
 use std::thread::available_parallelism;
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-/// The kernel tells processor time in these units, on every architecture that matters here.
+/// Clock ticks per second (`USER_HZ`): 100 on every supported architecture.
 const TICK_MILLIS: u64 = 10;
 
-/// What was taken up to a moment.
+/// Usage up to a moment.
 pub(crate) struct Sample {
     at: Instant,
     server: Duration,
@@ -17,23 +17,23 @@ pub(crate) struct Sample {
     machine: Duration,
 }
 
-/// What was taken between two moments.
+/// Usage between two moments.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
-    /// Processor time of the server.
+    /// CPU time of the server.
     pub(crate) server: Duration,
-    /// Processor time of this process.
+    /// CPU time of this process.
     pub(crate) client: Duration,
-    /// The share of the machine, 0 to 1, that neither of them had: other processes and other machines of the host. Only
-    /// roughly, since interrupts count for whomever they hit.
+    /// Share of the machine, 0 to 1, that other processes and other guests of the host used.
+    /// Approximate: interrupts count for the process that they interrupt.
     pub(crate) others: f64,
 }
 
 impl Sample {
-    /// What the process `server`, this one, and the whole machine have taken up to now.
+    /// Current usage of the process `server`, of this process, and of the whole machine.
     ///
     /// # Errors
-    /// `/proc` is not there, or the process is gone.
+    /// `/proc` is missing, or the process has ended.
     pub(crate) fn take(server: u32) -> anyhow::Result<Self> {
         Ok(Self {
             at: Instant::now(),
@@ -43,7 +43,7 @@ impl Sample {
         })
     }
 
-    /// What was taken from this sample to a later one.
+    /// Usage between this sample and a later one.
     pub(crate) fn until(&self, later: &Self) -> Usage {
         let (server, client) = (later.server - self.server, later.client - self.client);
         let others = (later.machine - self.machine).saturating_sub(server + client);
@@ -53,41 +53,43 @@ impl Sample {
     }
 }
 
-/// Memory of a process that is not swapped out, in MiB.
+/// Resident memory of a process in MiB.
 ///
 /// # Errors
-/// `/proc` is not there, or the process is gone.
+/// `/proc` is missing, or the process has ended.
 pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
     let status =
-        fs::read_to_string(format!("/proc/{process}/status")).context("the server is gone")?;
+        fs::read_to_string(format!("/proc/{process}/status")).context("the server has ended")?;
     let line =
-        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is not told")?;
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS is missing")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse().context("VmRSS is no number")?;
     Ok(kib / 1024.0)
 }
 
-/// The processes that ran or wanted to, on average over 1, 5 and 15 minutes.
+/// Load averages over 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> anyhow::Result<String> {
     let text = fs::read_to_string("/proc/loadavg").context("/proc/loadavg cannot be read")?;
     Ok(text.split(' ').take(3).collect::<Vec<_>>().join(" "))
 }
 
-/// Time in user and kernel mode, threads that have ended included.
+/// User and kernel time of a process, including ended threads.
 fn processor_time(process: &str) -> anyhow::Result<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).context("the server is gone")?;
-    // The second field is the name, in parentheses, and may hold anything; what follows is the third.
-    let (_, fields) = stat.rsplit_once(") ").context("/proc/<pid>/stat has another form")?;
+    let stat =
+        fs::read_to_string(format!("/proc/{process}/stat")).context("the server has ended")?;
+    // The second field is the name in parentheses, which may contain any character; the third field
+    // follows.
+    let (_, fields) = stat.rsplit_once(") ").context("/proc/<pid>/stat has an unknown format")?;
     ticks(fields.split(' ').skip(11).take(2))
 }
 
-/// Time of the whole machine in user and kernel mode, and what the host gave to others meanwhile.
+/// User and kernel time of the whole machine, and time stolen by the host.
 fn busy_time() -> anyhow::Result<Duration> {
     let stat = fs::read_to_string("/proc/stat").context("/proc/stat cannot be read")?;
     let fields = stat
         .lines()
         .next()
         .and_then(|line| line.strip_prefix("cpu "))
-        .context("/proc/stat has another form")?;
+        .context("/proc/stat has an unknown format")?;
     let fields: Vec<&str> = fields.split_whitespace().collect();
     ticks([0, 1, 2, 7].into_iter().filter_map(|at| fields.get(at).copied()))
 }

@@ -1,5 +1,5 @@
-//! HTTP/1.1 over TLS, as cheap as a client can be: requests are bytes that were written before, of an answer nothing is
-//! read but status and length.
+//! Minimal HTTP/1.1 client over TLS: requests are prepared bytes, and only status and length of a
+//! response are parsed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,29 +19,29 @@ use crate::listen::Pair;
 
 const END_OF_HEAD: &[u8] = b"\r\n\r\n";
 const LENGTH: &[u8] = b"content-length:";
-/// Room for an answer; it grows when one is larger.
+/// Initial buffer of a response; it grows for a larger one.
 const ROOM: usize = 32 << 10;
 
-/// Makes connections.
+/// Connector with its TLS configuration.
 #[derive(Clone)]
 pub(crate) struct Connector(TlsConnector);
 
-/// A connection that stays open, for one exchange after the other.
+/// Persistent connection for one exchange at a time.
 pub(crate) struct Connection {
     stream: TlsStream<TcpStream>,
     buffer: Vec<u8>,
 }
 
-/// An answer.
+/// Response.
 pub(crate) struct Answer<'a> {
-    /// The status code.
+    /// Status code.
     pub(crate) status: u16,
-    /// The body.
+    /// Body.
     pub(crate) body: &'a [u8],
 }
 
 impl Connector {
-    /// A connector that trusts one certificate, and shows one of its own if it has any.
+    /// Connector that trusts one certificate and may present a client certificate.
     pub(crate) fn new(certificate: &Path, shown: Option<Pair>) -> anyhow::Result<Self> {
         let mut roots = RootCertStore::empty();
         for each in CertificateDer::pem_file_iter(certificate)
@@ -59,7 +59,7 @@ impl Connector {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
-    /// A new connection.
+    /// New connection.
     pub(crate) async fn open(&self, address: SocketAddr) -> io::Result<Connection> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
@@ -69,7 +69,7 @@ impl Connector {
 }
 
 impl Connection {
-    /// Sends a request and reads the whole answer, which must tell its length.
+    /// Sends a request and reads the whole response, which must have a length.
     pub(crate) async fn exchange(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
@@ -85,18 +85,18 @@ impl Connection {
             filled += self.read(filled).await?;
         }
         if filled > end {
-            return Err(invalid("more came than the length of the answer"));
+            return Err(invalid("the response is longer than its length"));
         }
         Ok(Answer { status: head.status, body: &self.buffer[head.bytes..end] })
     }
 
-    /// Sends a request, whose answer is then read bit by bit.
+    /// Sends a request whose response is then read in pieces.
     pub(crate) async fn send(&mut self, request: &[u8]) -> io::Result<()> {
         self.stream.write_all(request).await?;
         self.stream.flush().await
     }
 
-    /// Reads the head of an answer: its status, and how its body comes.
+    /// Reads the head of a response: its status and the framing of its body.
     pub(crate) async fn begin(&mut self) -> io::Result<(u16, Incoming)> {
         let mut filled = 0;
         loop {
@@ -117,7 +117,7 @@ impl Connection {
         }
     }
 
-    /// The next bytes of a body, as many as are there; none at its end.
+    /// Next available bytes of a body; empty at its end.
     pub(crate) async fn part(&mut self, body: &mut Incoming) -> io::Result<Option<&[u8]>> {
         loop {
             if body.left == 0 && body.chunks == Chunks::None {
@@ -145,7 +145,8 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads lines of its answer, head and sizes of chunks included, as long as the reader wants more.
+    /// Sends a request and reads lines of its response, including head and chunk sizes, until the
+    /// reader returns false.
     pub(crate) async fn listen(
         &mut self,
         request: &[u8],
@@ -182,38 +183,38 @@ impl Connection {
     }
 }
 
-/// A body on its way.
+/// Body that is being read.
 pub(crate) struct Incoming {
-    /// Where in the buffer the bytes begin that were read and not given yet.
+    /// Start of the unread bytes in the buffer.
     from: usize,
-    /// Where they end.
+    /// End of the unread bytes.
     filled: usize,
-    /// How many bytes follow of the body, or of the present chunk.
+    /// Remaining bytes of the body or of the current chunk.
     left: usize,
     chunks: Chunks,
 }
 
-/// What stands between the bytes of a body.
+/// Framing between the bytes of a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Chunks {
-    /// Nothing, or nothing more.
+    /// No further framing.
     None,
-    /// The size of the next chunk comes next.
+    /// Size of the next chunk.
     Size,
-    /// The end of a chunk comes next.
+    /// End of a chunk.
     End,
-    /// The end of the last chunk comes next.
+    /// End of the last chunk.
     LastEnd,
 }
 
 impl Incoming {
-    /// Takes note of a line between two chunks.
+    /// Parses a line between two chunks.
     fn line(&mut self, line: &[u8]) -> io::Result<()> {
         self.chunks = match self.chunks {
             Chunks::Size => {
                 let size =
                     str::from_utf8(line).ok().and_then(|text| usize::from_str_radix(text, 16).ok());
-                self.left = size.ok_or_else(|| invalid("a chunk has no size"))?;
+                self.left = size.ok_or_else(|| invalid("the chunk size is invalid"))?;
                 if self.left == 0 { Chunks::LastEnd } else { Chunks::End }
             }
             Chunks::End => Chunks::Size,
@@ -227,7 +228,7 @@ fn status_of(bytes: &[u8]) -> io::Result<u16> {
     let status = bytes.strip_prefix(b"HTTP/1.1 ").and_then(|rest| number(rest.get(..3)?));
     status
         .and_then(|status| u16::try_from(status).ok())
-        .ok_or_else(|| invalid("the answer has no status"))
+        .ok_or_else(|| invalid("the response has no status"))
 }
 
 struct Head {
@@ -237,7 +238,7 @@ struct Head {
 }
 
 impl Head {
-    /// The head of an answer, if it is there already.
+    /// Head of a response, once it is complete.
     fn read(bytes: &[u8]) -> io::Result<Option<Self>> {
         let Some(end) = bytes.windows(END_OF_HEAD.len()).position(|part| part == END_OF_HEAD)
         else {
@@ -258,32 +259,32 @@ impl Head {
             (Some(status), Some(body_bytes)) => {
                 Ok(Some(Self { status, bytes: end + END_OF_HEAD.len(), body_bytes }))
             }
-            _ => Err(invalid("the answer has no status or no length")),
+            _ => Err(invalid("the response has no status or no length")),
         }
     }
 }
 
-/// What clients that speak JSON accept.
+/// `Accept` of clients that speak JSON.
 pub(crate) const JSON: &str = "application/json, */*";
-/// What clients in Go accept, where their kinds have protobuf.
+/// `Accept` of Go clients for kinds with protobuf.
 pub(crate) const PROTOBUF: &str = "application/vnd.kubernetes.protobuf,application/json";
 
-/// A request without a body.
+/// Request without a body.
 pub(crate) fn get(path: &str, caller: Caller) -> Vec<u8> {
     get_as(path, caller, JSON)
 }
 
-/// The same of somebody who accepts these media types.
+/// Request without a body that accepts these media types.
 pub(crate) fn get_as(path: &str, caller: Caller, accept: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\n{}\r\n", fields(caller, accept)).into_bytes()
 }
 
-/// A POST of a JSON body.
+/// POST of a JSON body.
 pub(crate) fn post(path: &str, caller: Caller, body: &[u8]) -> Vec<u8> {
     send(&format!("POST {path}"), caller, "application/json", body)
 }
 
-/// A request with a body; `what` is its method and its path.
+/// Request with a body; `what` is its method and its path.
 pub(crate) fn send(what: &str, caller: Caller, content_type: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
     let head = format!(
@@ -293,7 +294,7 @@ pub(crate) fn send(what: &str, caller: Caller, content_type: &str, body: &[u8]) 
     [head.as_bytes(), body].concat()
 }
 
-/// What clients of Kubernetes send with every request.
+/// Headers that Kubernetes clients send with every request.
 fn fields(caller: Caller, accept: &str) -> String {
     let caller = caller.fields();
     format!("Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: {accept}\r\n{caller}")

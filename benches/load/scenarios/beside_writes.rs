@@ -1,4 +1,4 @@
-//! GETs of any image at a fixed rate, while as many clients push mappings as fast as these are answered.
+//! GETs of any image at a fixed rate, while as many clients push mappings at full speed.
 
 use std::thread;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! GETs of images, in several ways to ask and to say who asks, beside an HTTP baseline that sends the same bytes.
+//! GETs of images by several kinds of names and credentials, beside an HTTP baseline that sends the
+//! same bytes.
 
 use std::rc::Rc;
 
@@ -14,7 +15,7 @@ use crate::questions::{Questions, Scenario};
 use crate::report;
 use crate::turn;
 
-/// A request in so many may ask for a review of access; more, and reviews are what is measured.
+/// At most one of this many requests may cause a review; with more, the turn would measure reviews.
 const REVIEWS: f64 = 100.0;
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {

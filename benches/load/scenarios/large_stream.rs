@@ -1,6 +1,6 @@
-//! Writes to a stream of 200 tags with as much history as tags may have: pushes, beside pushes to a stream of ten such
-//! tags on the same server, and edits of one of the tags. There is one client, so that no write waits for another or is made
-//! again; what counts is the processor time of the server.
+//! Writes to a stream of 200 tags with full history: pushes, compared with pushes to a stream of
+//! ten such tags on the same server, and edits of one tag. A single client writes, so that no write
+//! waits or is retried; the result is the CPU time of the server.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,13 +22,13 @@ use crate::wire::{self, Connection};
 
 /// Tags of the large stream.
 const MANY: usize = 200;
-/// Tags of the stream that it is compared with.
+/// Tags of the small stream.
 const FEW: usize = 10;
-/// The tag that edits are about.
+/// Tag that the edits change.
 const EDITED: usize = 7;
-/// The annotation of the tag that edits set.
+/// Annotation that the edits set.
 const ANNOTATION: &str = "com.example.edit";
-/// How long it may take to make a stream, and to see what a write does.
+/// Deadline for creating a stream and for checking a write.
 const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
@@ -41,16 +41,16 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
     Ok(Write::ALL.map(comparison).into())
 }
 
-/// What is written, again and again, each time with another value.
+/// Kinds of writes. Each repetition has a new value.
 #[derive(Clone, Copy)]
 enum Write {
-    /// A new image for a tag of the stream with so many of them, one tag after the other.
+    /// New image for a tag of the stream with this number of tags, one tag after the other.
     Push { tags: usize },
-    /// Another annotation of one tag of the large stream, by strategic merge patch.
+    /// New annotation of one tag of the large stream, by strategic merge patch.
     StrategicPatch,
-    /// The same by JSON patch.
+    /// The same edit by JSON patch.
     JsonPatch,
-    /// The same by server-side apply.
+    /// The same edit by server-side apply.
     Apply,
 }
 
@@ -72,17 +72,17 @@ impl Write {
         }
     }
 
-    /// How many tags the stream has.
+    /// Number of tags of the stream.
     fn tags(self) -> usize {
         if let Self::Push { tags } = self { tags } else { MANY }
     }
 
-    /// The status of an answer that says that it was done.
+    /// Expected status of the response.
     fn status(self) -> u16 {
         if let Self::Push { .. } = self { 201 } else { 200 }
     }
 
-    /// The request that writes the value of a number.
+    /// Request that writes the value of a number.
     fn request(self, number: usize) -> Vec<u8> {
         let tag =
             json!({"name": tag_name(EDITED), "annotations": {ANNOTATION: number.to_string()}});
@@ -109,7 +109,7 @@ impl Write {
         }
     }
 
-    /// Whether a stream shows the value of a number.
+    /// Checks that a stream has the value of a number.
     fn is_in(self, stream: &Value, number: usize) -> bool {
         match self {
             Self::Push { tags } => {
@@ -128,14 +128,14 @@ impl Write {
     }
 }
 
-/// A server that has both streams.
+/// Server with both streams.
 struct Place<'a> {
     bench: &'a Bench,
     server: Process,
     _data: TempDir,
-    /// One client.
+    /// Single client.
     pool: ClientPool,
-    /// The number of the next value.
+    /// Number of the next value.
     next: AtomicUsize,
 }
 
@@ -143,7 +143,7 @@ impl<'a> Place<'a> {
     fn open(bench: &'a Bench) -> anyhow::Result<Self> {
         let (server, data) = bench.fresh(Duration::ZERO)?;
         let pool = ClientPool { connections: 1, threads: 1, ..bench.pool.clone() };
-        // From here on, no image is there already.
+        // From here on, every image is new.
         let next = AtomicUsize::new(bench.digests.len());
         let place = Self { bench, server, _data: data, pool, next };
         place.pool.run(place.server.address, LIMIT, async |connection, _| {
@@ -173,7 +173,7 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// Whether a write does what it is meant to, and leaves the stream as large as it was.
+    /// Checks that a write has its effect and keeps the size of the stream.
     async fn check(&self, connection: &mut Connection, write: Write) -> anyhow::Result<()> {
         let number = self.number();
         expect(connection, &write.request(number), write.status()).await?;
@@ -185,9 +185,9 @@ impl<'a> Place<'a> {
             |history: &Value| history["items"].as_array().map(Vec::len) == Some(EVENTS_PER_TAG);
         ensure!(
             histories.len() == write.tags() && histories.iter().all(is_full),
-            "the stream has another size"
+            "the stream has changed its size"
         );
-        ensure!(write.is_in(&stream, number), "a write has not done what it is meant to do");
+        ensure!(write.is_in(&stream, number), "a write has no effect");
         Ok(())
     }
 
@@ -196,7 +196,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Makes the stream with so many tags, and gives it its history.
+/// Creates the stream with this number of tags and fills its history.
 async fn make_stream(connection: &mut Connection, tags: usize) -> anyhow::Result<()> {
     let wanted = |tag| json!({"name": tag_name(tag), "annotations": {ANNOTATION: ""}});
     let stream = stream_of(tags, json!({"tags": (0..tags).map(wanted).collect::<Vec<_>>()}));
@@ -212,7 +212,7 @@ async fn make_stream(connection: &mut Connection, tags: usize) -> anyhow::Result
     Ok(())
 }
 
-/// The full history of a tag, of images that nobody asks for.
+/// Full history of a tag, of images that no request names.
 fn history(tags: usize, tag: usize) -> Value {
     let event = |number: usize| {
         let digest = corpus::digest(&format!("event {number} of tag {tag} of {tags}"));
@@ -228,8 +228,8 @@ fn history(tags: usize, tag: usize) -> Value {
 }
 
 fn push_request(number: usize, tags: usize) -> Vec<u8> {
-    let mut mapping: Value = serde_json::from_slice(&corpus::image(number).mapping)
-        .expect("it was written from a value");
+    let mut mapping: Value =
+        serde_json::from_slice(&corpus::image(number).mapping).expect("a serialized value parses");
     mapping["metadata"]["name"] = stream_name(tags).into();
     mapping["tag"] = tag_name(number % tags).into();
     crate::fixtures::push_request(mapping.to_string().as_bytes())
@@ -257,7 +257,7 @@ fn tag_name(tag: usize) -> String {
     format!("v2.{tag}")
 }
 
-/// Sends a request and gives the body of the answer.
+/// Sends a request and returns the body of the response.
 async fn expect(
     connection: &mut Connection,
     request: &[u8],
@@ -267,7 +267,7 @@ async fn expect(
     let text = || String::from_utf8_lossy(answer.body);
     ensure!(
         answer.status == status,
-        "a write was answered with status {}: {}",
+        "the response to a write has status {}: {}",
         answer.status,
         text()
     );

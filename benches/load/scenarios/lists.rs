@@ -1,5 +1,5 @@
-//! All images in one list, and page by page: how long until the first byte and until the last, and how much memory that takes
-//! of a server that has just started.
+//! Lists of all images, whole and in pages: time to the first and to the last byte, and memory
+//! growth of a freshly started server.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -17,11 +17,11 @@ use crate::streamed::Streamed;
 use crate::usage::resident_mib;
 use crate::wire::{self, Connection};
 
-/// How long all pages may take.
+/// Deadline for all pages.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How often the server's memory is looked at.
+/// Interval between memory samples.
 const LOOK: Duration = Duration::from_millis(5);
-/// The size of a page, as `kubectl` asks for it.
+/// Page size that `kubectl` requests.
 const PAGE: &str = "limit=500";
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
@@ -48,13 +48,13 @@ fn turn(bench: &Bench, query: &str, accept: &str) -> anyhow::Result<Figures> {
     Ok(Figures { rise_mib: Some(most - before), resident_mib: Some(most), ..figures })
 }
 
-/// Reads a list to its end, one page after the other if it has several.
+/// Reads a list to its end, following its continue tokens.
 async fn read(connection: &mut Connection, query: &str, accept: &str) -> anyhow::Result<Figures> {
     let (begun, mut first, mut bytes, mut token) = (Instant::now(), None, 0, String::new());
     loop {
         let path = format!("/apis/image.openshift.io/v1/images?{query}&continue={token}");
         let page = Streamed::read(connection, &wire::get_as(&path, Caller::Token, accept)).await?;
-        ensure!(page.status == 200, "a list is answered {}", page.status);
+        ensure!(page.status == 200, "the status of a list is {}", page.status);
         first.get_or_insert(page.first);
         bytes += page.bytes;
         match page.token() {
@@ -71,7 +71,7 @@ async fn read(connection: &mut Connection, query: &str, accept: &str) -> anyhow:
     })
 }
 
-/// Does something, and tells the most memory that the server had meanwhile, in MiB.
+/// Runs a job and returns the peak memory of the server meanwhile, in MiB.
 fn while_looking<T: Send>(
     server: &Process,
     job: impl FnOnce() -> anyhow::Result<T> + Send,
@@ -88,8 +88,7 @@ fn while_looking<T: Send>(
         });
         let done = job();
         is_done.store(true, Ordering::Relaxed);
-        let most =
-            looking.join().map_err(|_| anyhow::anyhow!("the look at the server panicked"))??;
+        let most = looking.join().map_err(|_| anyhow::anyhow!("the memory sampler panicked"))??;
         Ok((most, done?))
     })
 }

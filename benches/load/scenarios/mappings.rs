@@ -1,5 +1,5 @@
-//! Mappings as fast as they are answered, and beside them what redb alone reaches with the same rows, from as many clients.
-//! Every turn finds a copy of the filled store.
+//! Mappings at full speed, beside redb alone with the same rows from as many clients. Every turn
+//! starts on a copy of the filled store.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::figures::Figures;
 use crate::redb_baseline::{Commits, Terms};
 use crate::turn;
 
-/// How much longer syncs take on the slow disk.
+/// Delay of a sync on the slow disk.
 const DELAY: Duration = Duration::from_millis(5);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {

@@ -1,4 +1,5 @@
-//! Everything that is measured, a file a kind. Each makes its comparisons for a filled store; comparisons take turns.
+//! Scenarios, one file per kind. Each file creates its comparisons for a filled store; comparisons
+//! take alternating turns.
 
 use clap::ValueEnum;
 
@@ -13,28 +14,28 @@ mod mappings;
 mod start;
 mod watchers;
 
-/// A kind of scenarios.
+/// Kind of scenarios.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// GETs as fast as they are answered.
+    /// GETs at full speed.
     Gets,
-    /// Mappings as fast as they are answered.
+    /// Mappings at full speed.
     Mappings,
-    /// GETs at a fixed rate while mappings are written.
+    /// GETs at a fixed rate beside mappings.
     BesideWrites,
     /// Pushes to a stream of many tags with long histories, and edits of one of its tags.
     LargeStream,
-    /// All images in one list, and in pages.
+    /// All images in one list and in pages.
     Lists,
     /// Events for many watchers.
     Watchers,
-    /// From the start of the process to readiness.
+    /// Time from process start to readiness.
     Start,
 }
 
 type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Comparison<'a>>>;
 
-/// In the order in which they take their turns.
+/// Order of the turns.
 const KINDS: [(Kind, Make); 7] = [
     (Kind::Gets, gets::comparisons),
     (Kind::Mappings, mappings::comparisons),
@@ -45,10 +46,10 @@ const KINDS: [(Kind, Make); 7] = [
     (Kind::Start, start::comparisons),
 ];
 
-/// The comparisons of all kinds that are wanted.
+/// Comparisons of all selected kinds.
 ///
 /// # Errors
-/// Something does not start, or gives a wrong answer.
+/// A server does not start, or a response is wrong.
 pub(crate) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let wanted = &bench.options.only;
     let mut comparisons = Vec::new();

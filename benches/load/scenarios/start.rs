@@ -1,5 +1,5 @@
-//! From the start of the process to its first answer 200 to `/readyz`, over a TLS connection of its own: on data that a
-//! server left when it was told to end, and on data of a server that was killed while mappings were written.
+//! Time from process start to the first 200 of `/readyz` over a new TLS connection: on the data of
+//! a server that was stopped in good order, and of one that was killed while it wrote mappings.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use crate::figures::Figures;
 use crate::turn::{Clock, Stopwatch};
 use crate::usage::resident_mib;
 
-/// How long mappings are written before the server is killed.
+/// Duration of the writes before the kill.
 const WRITING: Duration = Duration::from_millis(500);
-/// How long the first of them may take.
+/// Deadline for the first write.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
@@ -39,14 +39,14 @@ fn start(bench: &Bench, data: &TempDir) -> anyhow::Result<Figures> {
     })
 }
 
-/// The data of a server that was killed while it wrote.
+/// Data of a server that was killed while it wrote.
 fn killed(bench: &Bench) -> anyhow::Result<TempDir> {
     let (server, data) = bench.fresh(Duration::ZERO)?;
     let pushes = bench.fixtures.open(&bench.pool, &server)?;
     thread::scope(|scope| {
         let (address, pushes) = (server.address, &pushes);
         let writing = scope.spawn(move || {
-            // One client more than there are, so that the turn never ends.
+            // One client more than exist, so that the turn never ends.
             let clock = Clock::new(bench.pool.connections + 1, bench.times());
             bench.pool.run(address, PATIENCE, async |connection, _| {
                 pushes.push(connection, &mut Stopwatch::start(&clock)).await
@@ -61,7 +61,7 @@ fn killed(bench: &Bench) -> anyhow::Result<TempDir> {
             "the clients that write ended before the server was killed"
         );
         drop(server);
-        // They lose their connections, as they must.
+        // Their connections break with the kill.
         let lost = writing.join().is_ok_and(|outcome| outcome.is_err());
         ensure!(
             lost && pushes.acknowledged() > 0,

@@ -1,5 +1,6 @@
-//! Many watchers of streams of about 1 kB: the highest rate of writes at which 99 % of all events arrive within a second, and at
-//! that rate the delay from when a write is due to when an event of it is read, and what an event costs.
+//! Many watchers of streams of about 1 kB: the highest write rate at which 99 % of all events
+//! arrive within a second, the delay from the due time of a write to the read of its event at that
+//! rate, and the cost of an event.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -20,17 +21,17 @@ use crate::usage::{Sample, resident_mib};
 use crate::wire;
 
 const STREAMS: &str = "/apis/image.openshift.io/v1/namespaces/load/imagestreams";
-/// The stream that is written. All of the namespace are watched, and the others stay as they are.
+/// Stream that is written. The watches cover the whole namespace; its other streams do not change.
 const NAME: &str = "watched";
-/// Where in an event stand the number of the write and its due time, in nanoseconds from the start.
+/// Annotation with the number and the due time of a write, in nanoseconds from the start.
 const MARK: &[u8] = br#""load/mark":""#;
-/// Text that makes a stream about 1 kB long.
+/// Padding to a stream size of about 1 kB.
 const PADDING: usize = 600;
-/// The most that 99 % of the delays may be, in microseconds.
+/// Maximum 99th percentile of the delay, in microseconds.
 const MOST_DELAY: f64 = 1e6;
-/// The first rate, in writes a second; each further one is half as high again.
+/// First rate, in writes per second; each further rate is half as high again.
 const FIRST_RATE: u32 = 10;
-/// How long the last events may take to arrive.
+/// Deadline for the last events.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
@@ -76,14 +77,14 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     }
 }
 
-/// Each watcher is an open socket of this process; a limit that stays too low is told by the first one that fails.
+/// Each watcher is an open socket of this process; the first one over the limit reports the error.
 fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     let _ = setrlimit(Resource::Nofile, limit);
 }
 
-/// One rate of writes.
+/// One write rate.
 struct Step<'a> {
     server: &'a Process,
     writer: &'a ClientPool,
@@ -93,7 +94,8 @@ struct Step<'a> {
 }
 
 impl Step<'_> {
-    /// Writes at the rate while everybody watches. Everybody must see every write once and in order.
+    /// Writes at the rate during all watches. Each watch must deliver every write once and in
+    /// order.
     fn run(&self) -> anyhow::Result<Figures> {
         let writes = (f64::from(self.rate) * self.time.as_secs_f64()).ceil().max(1.0) as usize;
         let (start, arrived) = (Instant::now(), AtomicUsize::new(0));
@@ -149,14 +151,14 @@ impl Step<'_> {
                     patch.as_bytes(),
                 );
                 let status = connection.exchange(&request).await?.status;
-                ensure!(status == 200, "a write is answered {status}");
+                ensure!(status == 200, "the status of a write is {status}");
             }
             Ok(())
         })
     }
 }
 
-/// What one watcher has seen.
+/// Events seen by one watcher.
 struct Seen {
     start: Instant,
     writes: usize,
@@ -165,7 +167,8 @@ struct Seen {
 }
 
 impl Seen {
-    /// Takes note of a line that came; tells whether more is awaited. One out of order is not counted, so that the end is missed.
+    /// Records a line and returns false after the last event. An event out of order is not counted,
+    /// so its watcher never finishes.
     fn read(&mut self, line: &[u8]) -> bool {
         let mark = line
             .windows(MARK.len())
