@@ -1,17 +1,18 @@
-//! Kills the server at random moments while many connections write, and looks at what is left.
+//! Kills the server at random moments while many connections write, and checks the data afterwards.
 //!
-//! After every kill: each acknowledged write is there with its resourceVersion, unless a later one was acknowledged or in
-//! flight; nothing is half there; revisions never go back; and a watch of the store, resumed from the last revision that
-//! anybody has seen, delivers every later change exactly once and in order. A kill comes under load, while the server
-//! starts, or while it ends, and every other time the next process is the first to open what was left behind.
+//! After every kill, each acknowledged write exists with its resourceVersion, unless a later one
+//! was acknowledged or in flight; no transaction is partial; revisions never decrease; and a watch
+//! of the store, resumed from the last acknowledged revision, delivers every later change exactly
+//! once and in order. A kill hits the server under load, during its start or during its shutdown.
+//! Every other time the next server process is the first to open the data.
 //!
-//! By environment:
+//! Environment variables:
 //!
-//! * `CRASH_KILLS=200` kills each server so often, instead of a few times: the long form, for changes to the store and to
-//!   what writes to it;
-//! * `CRASH_SEED=1234` makes the same choices again. Which instruction a kill hits remains chance.
+//! * `CRASH_KILLS=200` sets the number of kills of each server: the long form, for changes to the
+//!   store and to the code that writes to it;
+//! * `CRASH_SEED=1234` repeats the random choices. The instruction that a kill hits remains random.
 //!
-//! Seeds and figures are printed: `CRASH_KILLS=200 cargo test --test crash -- --nocapture`.
+//! The run prints seeds and figures: `CRASH_KILLS=200 cargo test --test crash -- --nocapture`.
 
 #[path = "crash/campaign.rs"]
 mod campaign;

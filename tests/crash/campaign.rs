@@ -1,4 +1,4 @@
-//! Round after round: start, look, write, kill.
+//! Rounds of a crash test: start, check, write, kill.
 
 use std::env;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,30 +16,32 @@ use crate::support::server::TestServer;
 use crate::writer::{Writer, is, request};
 
 const WRITERS: usize = 10;
-/// The most writes that are acknowledged before a kill, and the longest time from there to the kill.
+/// Maximum number of acknowledged writes before a kill, and the longest time from there to the
+/// kill.
 const WRITES: usize = 40;
 const LOAD: Duration = Duration::from_millis(40);
-/// The longest time from the start of a process to its kill.
+/// Longest time from the start of a process to its kill.
 const START: Duration = Duration::from_millis(120);
-/// The longest time that a server that was asked to end is given.
+/// Longest time from SIGTERM to the kill.
 const ENDING: Duration = Duration::from_millis(30);
-/// The longest time until writes are acknowledged.
+/// Deadline for acknowledged writes.
 const DEADLINE: Duration = Duration::from_secs(30);
-/// So many rounds push to the same stream. It grows with every push, and with it the work of the next one.
+/// Number of rounds that push to the same stream, which grows with every push and makes the next
+/// one slower.
 const ROUNDS_A_STREAM: usize = 4;
-/// What the run is told by.
+/// Environment variables of the run.
 const SEED: &str = "CRASH_SEED";
 const KILLS: &str = "CRASH_KILLS";
 
-/// What becomes of old revisions meanwhile.
+/// Compaction policy during the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum History {
     Kept,
-    /// They are compacted as soon as possible, so that kills hit this as well.
+    /// Old revisions are compacted as soon as possible, so that kills also hit compactions.
     Forgotten,
 }
 
-/// A server, those who write to it, and the one who looks.
+/// Server under test, its writers and its inspector.
 pub(crate) struct Campaign {
     history: History,
     seed: u64,
@@ -50,7 +52,7 @@ pub(crate) struct Campaign {
     kills: Kills,
 }
 
-/// How often the server was killed, by what it was doing.
+/// Number of kills by phase of the server.
 #[derive(Debug, Default)]
 struct Kills {
     starting: usize,
@@ -87,7 +89,7 @@ impl Campaign {
         campaign
     }
 
-    /// Kills so many times, or as many as the environment says.
+    /// Runs this number of kills, or as many as the environment sets.
     pub(crate) async fn run(mut self, kills: usize) {
         let kills =
             env::var(KILLS).map_or(kills, |text| text.parse().expect("CRASH_KILLS is a number"));
@@ -117,14 +119,14 @@ impl Campaign {
             "history {history:?}, {SEED}={seed}: {acknowledged} writes were acknowledged, {kills:?}, {events} events were \
              delivered, {resumed} to resumed watches, {late} watches came too late"
         );
-        assert!(acknowledged > 5 * kills.all(), "hardly anything was written");
+        assert!(acknowledged > 5 * kills.all(), "too few writes were acknowledged");
     }
 
-    /// Starts the server, sometimes not at the first attempt.
+    /// Starts the server, sometimes after a killed first attempt.
     async fn restart(&mut self) {
         self.server.begin_restart();
         while self.random.percent(20) {
-            // No waiting for something: the moment is the point.
+            // Random delay, not a wait for a condition: the kill comes at a random moment.
             sleep(self.random.moment_within(START)).await;
             self.server.kill9();
             self.kills.starting += 1;
@@ -140,10 +142,10 @@ impl Campaign {
             .admin()
             .send(request("POST", &Resource::Stream.collection()).json(&body))
             .await;
-        is(&made.expect("an answer"), 201);
+        is(&made.expect("the create is answered"), 201);
     }
 
-    /// Lets everybody write until the server is killed.
+    /// Runs all writers until the server is killed.
     async fn write(&mut self, shared: &str) {
         let client = self.server.admin();
         let (writes, mut written) = watch::channel(0);
@@ -157,8 +159,8 @@ impl Campaign {
             let written = timeout(DEADLINE, written.wait_for(|count| *count >= enough)).await;
             written
                 .expect("writes are acknowledged in time")
-                .expect("whoever counts them waits for this");
-            // No waiting for something: the moment is the point.
+                .expect("the counting task is running");
+            // Random delay, not a wait for a condition: the kill comes at a random moment.
             sleep(until_kill).await;
             if is_ending {
                 server.send_sigterm();
@@ -174,22 +176,23 @@ impl Campaign {
         }
     }
 
-    /// Looks through the API of a server that is up.
+    /// Checks the objects through the API of the running server.
     async fn check(&mut self, shared: &str) {
         let client = self.server.admin();
-        let list = client.send(request("GET", "images?limit=1")).await.expect("an answer");
+        let list =
+            client.send(request("GET", "images?limit=1")).await.expect("the list is answered");
         let version = is(&list, 200)["metadata"]["resourceVersion"]
             .as_str()
             .and_then(|text| text.parse().ok());
-        assert!(version >= Some(self.highest()), "{version:?} comes after {}", self.highest());
+        assert!(version >= Some(self.highest()), "{version:?} is below {}", self.highest());
         for checked in
             join_all(self.writers.iter_mut().map(|writer| writer.check(&client, shared))).await
         {
-            checked.expect("the server answers");
+            checked.expect("the server is running");
         }
     }
 
-    /// Looks into the folder of a server that is down.
+    /// Checks the data folder of the stopped server.
     async fn inspect(&mut self) {
         let told = Told { highest: self.highest(), resume: self.some_revision() };
         let (mut owned, mut pushes): (Vec<&mut Owned>, Vec<&mut Push>) = Default::default();
@@ -200,7 +203,7 @@ impl Campaign {
         self.inspector.inspect(owned, pushes, told).await;
     }
 
-    /// A revision that a client was told, from which it may come back to watch: now and then the very last one.
+    /// A revision that a client has received and may resume a watch from; sometimes the latest one.
     fn some_revision(&mut self) -> u64 {
         let passed =
             self.writers.iter().flat_map(|writer| &writer.owned).flat_map(|owned| &owned.passed);

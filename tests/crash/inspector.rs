@@ -1,5 +1,5 @@
-//! Opens the folder of a server that is down, and looks at it through the interface of the store: is everything there
-//! that must be, is nothing half, and does a watch that is resumed deliver all that has happened since, once.
+//! Inspector of a stopped server's folder, through the store's interface: all acknowledged objects
+//! exist, no transaction is partial, and a resumed watch delivers all later changes exactly once.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -16,13 +16,15 @@ use crate::ledger::{End, Owned, Push, Resource, State};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// A copy of the store that is made of nothing but the events of watches, each of which goes on where the last one ended.
+/// Copy of the store, built only from the events of watches that each resume where the last one
+/// ended.
 pub(crate) struct Inspector {
     folder: PathBuf,
     history: History,
     seen: Revision,
     copy: BTreeMap<Key, (Revision, Bytes)>,
-    /// How many events were delivered, how many of them again to a resumed watch, and how many watches came too late.
+    /// Counters of delivered events, of those delivered again to a resumed watch, and of watches
+    /// that started below the compacted revision.
     pub(crate) events: usize,
     pub(crate) resumed: usize,
     pub(crate) late: usize,
@@ -41,7 +43,7 @@ impl Inspector {
         }
     }
 
-    /// Inspects the folder, knowing what was written, and which revisions clients were told.
+    /// Inspects the folder, given the acknowledged writes and the revisions that clients received.
     pub(crate) async fn inspect(
         &mut self,
         owned: Vec<&mut Owned>,
@@ -50,12 +52,8 @@ impl Inspector {
     ) {
         let Told { highest, resume } = told;
         let store = open(&self.folder);
-        let now = store.current().await.expect("the store answers");
-        assert!(
-            now >= self.seen && now.0 >= highest,
-            "{now} comes after {} and {highest}",
-            self.seen
-        );
+        let now = store.current().await.expect("the current revision is readable");
+        assert!(now >= self.seen && now.0 >= highest, "{now} is below {} or {highest}", self.seen);
         let events = self.catch_up(&store, now).await;
         self.check_resumed(&store, Revision(resume), now, events.as_deref()).await;
         check_owned(&store, owned, events.as_deref()).await;
@@ -63,7 +61,8 @@ impl Inspector {
         self.seen = now;
     }
 
-    /// Brings the copy up to date and compares it with the store. Answers the events; none where they were forgotten.
+    /// Brings the copy up to date, compares it with the store and returns the events, or none if
+    /// they are compacted.
     async fn catch_up(&mut self, store: &Embedded, now: Revision) -> Option<Vec<Event>> {
         let events = watch_to(store, self.seen, now).await;
         match &events {
@@ -75,27 +74,25 @@ impl Inspector {
             }
             None => {
                 let is_first = self.seen == Revision(0);
-                assert!(is_first || self.history == History::Forgotten, "nothing may be forgotten");
+                assert!(is_first || self.history == History::Forgotten, "no history is compacted");
                 self.late += usize::from(!is_first);
             }
         }
-        let entries = store.range(Range::default()).await.expect("everything can be read").entries;
+        let entries =
+            store.range(Range::default()).await.expect("all entries are readable").entries;
         let there =
             entries.into_iter().map(|entry| (entry.key, (entry.revision, entry.value))).collect();
         if events.is_some() {
             let differing =
                 self.copy.iter().find(|(key, state)| BTreeMap::get(&there, *key) != Some(state));
-            assert!(
-                differing.is_none(),
-                "events tell of {differing:?}, which is not what the store holds"
-            );
-            assert_eq!(self.copy.len(), there.len(), "the store holds what no event told of");
+            assert!(differing.is_none(), "events give {differing:?}, which differs from the store");
+            assert_eq!(self.copy.len(), there.len(), "the store has an entry without an event");
         }
         self.copy = there;
         events
     }
 
-    /// Applies the events of one commit, which must fit to what was there and be whole.
+    /// Applies the events of one commit, which must match the copy and be complete.
     fn apply(&mut self, commit: &[Event]) {
         for event in commit {
             let (previous, now) = match event {
@@ -109,13 +106,13 @@ impl Inspector {
             assert_eq!(
                 told.as_ref(),
                 before,
-                "what {} was before revision {}",
+                "the value of {} before revision {}",
                 event.key(),
                 event.revision()
             );
             assert!(
                 before.is_none_or(|(revision, _)| *revision < event.revision()),
-                "{} goes back",
+                "the revision of {} decreases",
                 event.key()
             );
             match now {
@@ -126,7 +123,8 @@ impl Inspector {
         self.check_whole(commit);
     }
 
-    /// An image and its view come and go together; an event in a stream comes with, or after, its image.
+    /// An image and its view are created and deleted together. An event in a stream comes in the
+    /// same commit as its image or later.
     fn check_whole(&self, commit: &[Event]) {
         let there = |key: String| self.copy.get(&Key::new(key)).map(|(revision, _)| *revision);
         for event in commit {
@@ -146,7 +144,7 @@ impl Inspector {
                 let key = format!("{}{image}", Resource::Image.prefix());
                 assert!(
                     there(key).is_some(),
-                    "{tag} of {} names {image}, which is not there",
+                    "{tag} of {} names {image}, which does not exist",
                     entry.key
                 );
             }
@@ -164,11 +162,11 @@ impl Inspector {
                 }
                 Event::Delete { .. } => false,
             };
-            assert!(commit.iter().any(tells), "{name} came without its event");
+            assert!(commit.iter().any(tells), "{name} was created without its event");
         }
     }
 
-    /// A watch that a client resumes gets the rest of what the inspector was told.
+    /// Checks that a resumed watch delivers the same events as the inspector's own watch.
     async fn check_resumed(
         &mut self,
         store: &Embedded,
@@ -181,7 +179,7 @@ impl Inspector {
         }
         let resumed = watch_to(store, from, now).await;
         let Some(resumed) = resumed else {
-            assert_eq!(self.history, History::Forgotten, "nothing may be forgotten");
+            assert_eq!(self.history, History::Forgotten, "no history is compacted");
             self.late += 1;
             return;
         };
@@ -199,7 +197,8 @@ impl Inspector {
         self.resumed += resumed.len();
     }
 
-    /// The last event of each key is what the store holds, and there is one for everything younger than `from`.
+    /// Checks that the last event of each key matches the store, and that every entry newer than
+    /// `from` has an event.
     fn check_last(&self, events: &[Event], from: Revision) {
         let last: HashMap<&Key, &Event> = events.iter().map(|event| (event.key(), event)).collect();
         for (key, event) in &last {
@@ -208,37 +207,38 @@ impl Inspector {
                 Event::Delete { .. } => None,
             };
             let there = self.copy.get(*key).map(|(revision, value)| (*revision, value));
-            assert_eq!(told, there, "the last event of {key} and what the store holds");
+            assert_eq!(told, there, "the last event of {key} and its entry in the store");
         }
         let untold = self
             .copy
             .iter()
             .find(|(key, (revision, _))| *revision > from && !last.contains_key(key));
-        assert!(untold.is_none(), "no event after {from} tells of {untold:?}");
+        assert!(untold.is_none(), "no event after {from} for {untold:?}");
     }
 }
 
-/// The revisions that clients were told: the latest, and one to resume a watch from.
+/// Revisions that clients received: the latest, and one to resume a watch from.
 pub(crate) struct Told {
     pub(crate) highest: u64,
     pub(crate) resume: u64,
 }
 
-/// What the names of the streams begin with that all writers push to.
+/// Name prefix of the streams that all writers push to.
 pub(crate) const SHARED: &str = "/shared-";
 
-/// Opens a folder whose process is dead.
+/// Opens the folder of a killed process.
 fn open(folder: &Path) -> Embedded {
     let options = Options { lock_timeout: Duration::from_secs(5), ..Options::new(folder) };
-    Embedded::open(options).unwrap_or_else(|why| panic!("after the kill: {why}"))
+    Embedded::open(options)
+        .unwrap_or_else(|why| panic!("cannot open the store after the kill: {why}"))
 }
 
-/// The events after a revision up to another; none where they are forgotten.
+/// Events after a revision up to another, or none if they are compacted.
 async fn watch_to(store: &Embedded, after: Revision, end: Revision) -> Option<Vec<Event>> {
     let mut watch = store.watch("", after);
     let mut events: Vec<Event> = Vec::new();
     while watch.revision() < end {
-        match timeout(DEADLINE, watch.next()).await.expect("the events come") {
+        match timeout(DEADLINE, watch.next()).await.expect("events arrive in time") {
             Ok(batch) => {
                 let last = events.last().map_or(after, Event::revision);
                 let first = batch.events.first().expect("a batch is not empty").revision();
@@ -253,7 +253,8 @@ async fn watch_to(store: &Embedded, after: Revision, end: Revision) -> Option<Ve
     Some(events)
 }
 
-/// Each object is as its writer left it, and the events told all the states that it went through.
+/// Checks that each object has its last acknowledged state and that the events contain all its
+/// earlier states.
 async fn check_owned(store: &Embedded, owned: Vec<&mut Owned>, events: Option<&[Event]>) {
     let mut told: HashMap<&str, Vec<State>> = HashMap::new();
     for event in events.unwrap_or_default() {
@@ -266,7 +267,7 @@ async fn check_owned(store: &Embedded, owned: Vec<&mut Owned>, events: Option<&[
     }
     for owned in owned {
         let state =
-            match store.get(&Key::new(owned.key()), None).await.expect("an object can be read") {
+            match store.get(&Key::new(owned.key()), None).await.expect("an object is readable") {
                 Lookup::Found(entry) => state_of(&entry),
                 Lookup::Missing | Lookup::Unchanged => State::Absent,
             };
@@ -274,7 +275,7 @@ async fn check_owned(store: &Embedded, owned: Vec<&mut Owned>, events: Option<&[
         let passed = std::mem::take(&mut owned.passed);
         if events.is_some() {
             let told = told.remove(owned.key().as_str()).unwrap_or_default();
-            assert_eq!(told, passed, "the events of {owned} and what was acknowledged");
+            assert_eq!(told, passed, "the events of {owned} and its acknowledged states");
         }
     }
 }
@@ -284,9 +285,9 @@ async fn check_pushes(store: &Embedded, pushes: Vec<&mut Push>) {
     for push in pushes {
         if !streams.contains_key(&push.stream) {
             let key = Key::new(format!("{}{}", Resource::Stream.prefix(), push.stream));
-            let Lookup::Found(entry) = store.get(&key, None).await.expect("a stream can be read")
+            let Lookup::Found(entry) = store.get(&key, None).await.expect("a stream is readable")
             else {
-                panic!("the stream {} is gone", push.stream);
+                panic!("the stream {} does not exist", push.stream);
             };
             streams.insert(push.stream.clone(), events_of(&entry.value));
         }
@@ -312,7 +313,7 @@ fn is_object(key: &Key) -> bool {
         .any(|resource| key.as_str().starts_with(&resource.prefix()))
 }
 
-/// Whether an image was made by a push.
+/// Returns true if a push created the image.
 fn is_pushed(key: &Key) -> bool {
     key.as_str()
         .strip_prefix(&Resource::Image.prefix())

@@ -1,13 +1,13 @@
-//! What the server acknowledged, object by object, and what it was asked last without an answer.
+//! Ledger of each object's acknowledged states and of its request in flight.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// The mark that every write of a test gives its object, so that one state can be told from another.
+/// Annotation that every write sets to a new value, so that states are distinguishable.
 pub(crate) const MARK: &str = "mark";
 
-/// A state of an object.
+/// State of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     Absent,
@@ -15,7 +15,8 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// The state that an object in JSON shows. `version` is that of the row where the object does not say it.
+    /// State of an object in JSON. `version` is that of its row, for objects without a
+    /// resourceVersion.
     pub(crate) fn of(object: &Value, version: Option<u64>) -> Self {
         let meta = &object["metadata"];
         let told = || meta["resourceVersion"].as_str().and_then(|text| text.parse().ok());
@@ -33,20 +34,20 @@ impl State {
     }
 }
 
-/// A write that was sent and not answered.
+/// Write in flight, without a response yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Write { mark: String },
     Delete,
 }
 
-/// An object that one writer alone writes.
+/// Object with a single writer.
 pub(crate) struct Owned {
     pub(crate) resource: Resource,
     pub(crate) name: String,
     pub(crate) known: State,
     pub(crate) open: Option<Attempt>,
-    /// The states that the object went through since an inspector last looked.
+    /// States since the last inspection.
     pub(crate) passed: Vec<State>,
 }
 
@@ -56,11 +57,11 @@ pub(crate) enum Resource {
     Stream,
 }
 
-/// The namespace of all streams.
+/// Namespace of all streams.
 pub(crate) const NAMESPACE: &str = "crash";
 
 impl Resource {
-    /// The path of all objects below the version of the API.
+    /// Path of all objects below the version of the API.
     pub(crate) fn collection(self) -> String {
         match self {
             Self::Image => "images".to_owned(),
@@ -68,7 +69,7 @@ impl Resource {
         }
     }
 
-    /// The prefix of the keys of all objects in the store.
+    /// Prefix of the keys of all objects in the store.
     pub(crate) fn prefix(self) -> String {
         match self {
             Self::Image => "/image.openshift.io/images/".to_owned(),
@@ -90,14 +91,15 @@ impl Owned {
         format!("{}{}", self.resource.prefix(), self.name)
     }
 
-    /// Takes note of a state that was acknowledged, or found.
+    /// Records an acknowledged state, or one found after a kill.
     pub(crate) fn reached(&mut self, state: State) {
         self.open = None;
         self.passed.push(state.clone());
         self.known = state;
     }
 
-    /// Judges the state that is found after a kill: the last acknowledged one, or what the write in flight makes of it.
+    /// Checks the state found after a kill: either the last acknowledged one or the result of the
+    /// write in flight.
     pub(crate) fn found(&mut self, state: State) {
         let is_made = match (&state, &self.open) {
             _ if state == self.known => false,
@@ -122,7 +124,7 @@ impl fmt::Display for Owned {
     }
 }
 
-/// An image that was pushed to a tag of a stream that all writers share.
+/// Push of an image to a tag of a stream that all writers share.
 pub(crate) struct Push {
     pub(crate) stream: String,
     pub(crate) tag: String,
@@ -133,8 +135,8 @@ pub(crate) struct Push {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum End {
     Acknowledged,
-    /// No answer came, so it may be there or not.
+    /// No response arrived, so the push may or may not be stored.
     Open,
-    /// It was open and is not there.
+    /// No response arrived, and the push is not stored.
     Unmade,
 }

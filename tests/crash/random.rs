@@ -1,8 +1,9 @@
-//! Choices that can be made again: SplitMix64, which is short, and good enough to choose moments and requests.
+//! Reproducible random choices by SplitMix64, which is short and good enough to choose moments and
+//! requests.
 
 use std::time::Duration;
 
-/// A sequence of choices that its seed determines.
+/// Sequence of choices that its seed determines.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -10,7 +11,7 @@ impl Random {
         Self(seed)
     }
 
-    /// A sequence of its own for a part of the work.
+    /// Separate sequence for a part of the work.
     pub(crate) fn fork(&mut self) -> Self {
         Self(self.number())
     }
@@ -19,7 +20,7 @@ impl Random {
         (self.number() % end as u64) as usize
     }
 
-    /// True `times` times in a hundred.
+    /// Returns true with a probability of `times` percent.
     pub(crate) fn percent(&mut self, times: usize) -> bool {
         self.below(100) < times
     }

@@ -1,4 +1,5 @@
-//! One of the connections that write: it owns some images and streams, and pushes to a stream that all share.
+//! Writer on one connection. It owns some images and streams, and pushes to a stream that all
+//! writers share.
 
 use std::io;
 
@@ -11,18 +12,18 @@ use crate::support::client::connection::Kept;
 use crate::support::client::{Answer, Client, Request};
 
 const V1: &str = "/apis/image.openshift.io/v1";
-/// How many images, and how many streams, one writer owns.
+/// Number of images, and of streams, that one writer owns.
 const SLOTS: usize = 3;
 
-/// A writer, and what it knows of the objects that it wrote.
+/// Writer with the states of its objects.
 pub(crate) struct Writer {
     number: usize,
     random: Random,
-    /// Counts the writes, to give each a mark.
+    /// Number of writes; it gives each write its mark.
     marks: usize,
     pub(crate) owned: Vec<Owned>,
     pub(crate) pushes: Vec<Push>,
-    /// The latest revision that an answer told.
+    /// Highest revision in a response.
     pub(crate) highest: u64,
     pub(crate) acknowledged: usize,
 }
@@ -35,7 +36,8 @@ impl Writer {
         Self { number, random, marks: 0, owned, pushes: Vec::new(), highest: 0, acknowledged: 0 }
     }
 
-    /// Writes until the server is gone. `shared` is the stream to push to, `count` the number of acknowledged writes.
+    /// Writes until the server ends. `shared` is the stream to push to, `count` the number of
+    /// acknowledged writes.
     pub(crate) async fn write(
         &mut self,
         client: Client,
@@ -66,7 +68,7 @@ impl Writer {
             .rev()
             .find(|push| push.stream == shared && push.end == End::Acknowledged);
         let image = match earlier {
-            // An image that is there already: only the event is new.
+            // The image may exist already; then only the event is new.
             Some(push) if self.random.percent(25) => push.image.clone(),
             _ => digest(&format!("f{mark}")),
         };
@@ -76,11 +78,12 @@ impl Writer {
         self.pushes.push(Push { stream: shared.to_owned(), tag, image, end: End::Open });
         let path = format!("namespaces/{NAMESPACE}/imagestreammappings");
         is(&ask(line, request("POST", &path).json(&body)).await?, 201);
-        self.pushes.last_mut().expect("it was noted before it was sent").end = End::Acknowledged;
+        self.pushes.last_mut().expect("the push was recorded before it was sent").end =
+            End::Acknowledged;
         Ok(())
     }
 
-    /// Makes, changes or deletes an object of this writer.
+    /// Creates, changes or deletes an object of this writer.
     async fn change(&mut self, line: &mut Kept) -> io::Result<()> {
         let at = self.random.below(self.owned.len());
         let (resource, path) = (self.owned[at].resource, self.owned[at].path());
@@ -98,7 +101,7 @@ impl Writer {
             assert_eq!(
                 State::of(&stream, None),
                 self.owned[at].known,
-                "{path} is not what was acknowledged"
+                "{path} differs from the acknowledged state"
             );
             stream["metadata"]["annotations"][MARK] = mark.as_str().into();
             stream["status"]["tags"] = json!([{"tag": "t", "items": [{"created": "2024-01-02T03:04:05Z", "generation": 0,
@@ -123,7 +126,7 @@ impl Writer {
         self.owned[at].reached(state);
     }
 
-    /// Compares what the API shows with what was acknowledged.
+    /// Compares the objects in the API with the acknowledged states.
     pub(crate) async fn check(&mut self, client: &Client, recent: &str) -> io::Result<()> {
         let mut line = client.keep().await?;
         for owned in &mut self.owned {
@@ -153,7 +156,7 @@ impl Writer {
                     assert_eq!(
                         push.end,
                         End::Open,
-                        "the acknowledged event of {} is gone",
+                        "the acknowledged event of {} is missing",
                         push.tag
                     );
                     push.end = End::Unmade;
@@ -179,7 +182,7 @@ impl Writer {
     }
 
     fn image(&self, name: &str, mark: &str) -> Value {
-        // Of various sizes, so that values lie on one page and on several.
+        // Various sizes, so that values occupy one page or several.
         let padding = "x".repeat(16 << (self.marks % 10));
         json!({"kind": "Image", "apiVersion": "image.openshift.io/v1",
             "metadata": {"name": name, "annotations": {MARK: mark, "padding": padding}},
@@ -187,13 +190,13 @@ impl Writer {
     }
 }
 
-/// The answer, unless the server says that it ends.
+/// The response, unless the server is shutting down.
 async fn ask(line: &mut Kept, request: Request) -> io::Result<Answer> {
     let answer = line.send(request).await?;
     if answer.status == 503 { Err(io::ErrorKind::ConnectionAborted.into()) } else { Ok(answer) }
 }
 
-/// The image of the newest event of a tag.
+/// Image of the newest event of a tag.
 pub(crate) fn event_of<'a>(stream: &'a Value, tag: &str) -> Option<&'a str> {
     let tags = stream["status"]["tags"].as_array()?;
     tags.iter().find(|each| each["tag"] == tag)?["items"][0]["image"].as_str()
@@ -203,7 +206,7 @@ pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::new(method, &format!("{V1}/{path}"))
 }
 
-/// The body of an answer that has this code.
+/// Body of a response with this status code.
 #[track_caller]
 pub(crate) fn is(answer: &Answer, code: u16) -> Value {
     let text = String::from_utf8_lossy(&answer.body);
