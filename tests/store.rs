@@ -1,7 +1,7 @@
-//! The promises of [`Store`](imagestream_apiserver::store::Store): one contract suite and one model test that run over
-//! every implementation, and what only the embedded store promises about its file.
+//! Contract of [`Store`](imagestream_apiserver::store::Store): one contract suite and one model
+//! test run over every implementation; further tests cover the file of the embedded store.
 //!
-//! A further implementation needs a [`Lab`](support::Lab) and two lines here.
+//! A new implementation needs a [`Lab`](support::Lab) and two lines here.
 
 #[path = "store/backup.rs"]
 mod backup;

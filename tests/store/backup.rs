@@ -1,5 +1,5 @@
-//! What backup and restore of the embedded store promise: everything as of one revision, whatever goes on meanwhile, and a
-//! new life of which no client of the old one can take anything for its own.
+//! Backup and restore of the embedded store: a backup has the state of one revision despite
+//! concurrent writes, and a restored store uses revisions that no client of the old store has seen.
 
 use std::fs;
 use std::io::{self, BufReader, Write};
@@ -47,7 +47,7 @@ fn refused(bytes: &[u8], dir: &Path) -> RestoreError {
     restore(bytes, dir).unwrap_err()
 }
 
-/// A folder and a store in it with something replaced, something deleted, and several changes in one revision.
+/// Folder and store with a replaced value, a deleted key, and several changes in one revision.
 async fn workload() -> (TempDir, Arc<Embedded>, Arc<dyn TestStore>) {
     let dir = tempfile::tempdir().unwrap();
     let (embedded, store) = open(&dir);
@@ -80,7 +80,7 @@ async fn whoever_watched_the_old_store_is_told_to_list_again() {
     let (_dir, embedded, store) = workload().await;
     let mut seen = vec![Revision(1), store.now().await];
     let bytes = backup(&embedded);
-    // The old store goes on for a while.
+    // The old store continues to write.
     for round in 0..50 {
         seen.push(store.make(vec![put("/a", &round.to_string())]).await);
     }
@@ -104,7 +104,7 @@ async fn whoever_watched_the_old_store_is_told_to_list_again() {
     let mut watch = again.watch("/", list.revision);
     let made = again.make(vec![put("/a", "2")]).await;
     let Batch { events, revision } = next(&mut *watch).await.unwrap();
-    assert_eq!((events.len(), revision), (1, made), "from the list on nothing is missed");
+    assert_eq!((events.len(), revision), (1, made), "a watch from the list misses no event");
 }
 
 #[test]
@@ -120,12 +120,12 @@ fn restored_store_starts_above_all_old_revisions() {
     assert_eq!(
         begins(old, later, 0),
         first_revision(later),
-        "an old store is far behind the clock"
+        "the clock is far ahead of an old store"
     );
     assert_eq!(
         begins(old, later, first_revision(later).0 + 5).0,
         first_revision(later).0 + 6,
-        "but for what was seen"
+        "the revisions already seen set the minimum"
     );
     let ahead = first_revision(time(1_900_000_000)).0;
     assert!(
@@ -140,7 +140,7 @@ fn restored_store_starts_above_all_old_revisions() {
     assert_eq!(begins(u64::MAX, later, u64::MAX), Revision(u64::MAX), "nothing overflows");
 }
 
-/// An output that passes one piece on, and then nothing until it is let go.
+/// Output that blocks after its first piece until it is released.
 struct Gate {
     bytes: Vec<u8>,
     standing: Option<mpsc::Sender<()>>,
@@ -187,7 +187,7 @@ async fn stalled_backup_blocks_nobody_and_keeps_its_snapshot() {
 
 const WRITERS: u64 = 6;
 
-/// Commits pairs of keys for ever, and notes how many of them were acknowledged.
+/// Commits pairs of keys until it is stopped, and counts the acknowledged ones.
 async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<AtomicU64>) {
     for round in 1_u64.. {
         let value = Bytes::from(round.to_string());
@@ -293,7 +293,7 @@ async fn a_backup_that_is_not_whole_leaves_no_store() {
     restored(&bytes, &other);
 }
 
-/// Flips one bit wherever the file holds this text.
+/// Flips one bit in every occurrence of a text in the file.
 fn flip(path: &Path, text: &str) {
     let mut content = fs::read(path).unwrap();
     let places: Vec<_> = (0..content.len() - text.len())
@@ -319,7 +319,7 @@ async fn backup_of_damaged_store_is_marked_and_not_restorable() {
         }
         other => panic!("{other:?}"),
     }
-    assert_eq!(embedded.warnings().len(), 1, "it counts as any other reading of damage");
+    assert_eq!(embedded.warnings().len(), 1, "a backup counts damage like other reads");
     let other = tempfile::tempdir().unwrap();
     match refused(&bytes, other.path()) {
         RestoreError::Archive(ArchiveError::Unfinished { reason }) => {

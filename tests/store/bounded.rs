@@ -1,6 +1,7 @@
-//! What the embedded store promises about the size of its file when a few objects are updated for ever.
+//! File size of the embedded store after endless updates of a few objects.
 //!
-//! `STORE_BOUNDED_UPDATES` (default 2,000) is the number of updates; tests/README.md names the long form.
+//! `STORE_BOUNDED_UPDATES` (default 2,000) is the number of updates; tests/README.md describes the
+//! long form.
 
 use std::env;
 use std::fs;
@@ -16,11 +17,11 @@ use crate::support::{Steps, TestStore, key, options};
 
 const OBJECTS: u64 = 100;
 const BYTES: u64 = 10_000;
-/// How many clients update.
+/// Number of clients.
 const CLIENTS: u64 = 8;
-/// How many times history is forgotten in the course of all updates.
+/// Number of compactions during all updates.
 const TURNS: u64 = 20;
-/// The file may be this many times as large as what it holds.
+/// Maximum ratio of the file size to its content.
 const TIMES: u64 = 4;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,12 +37,12 @@ async fn bounded_history_file_is_under_four_times_its_content() {
     let updates = updates();
     let (dir, store) = open();
     let seen = update(&store, updates, Some(updates / 10)).await;
-    // The file was made for the most that it ever held: what is kept, what comes until the next time that some is forgotten,
-    // and what others write while that goes on, which is much on a busy machine.
+    // The file keeps its largest size: the retained history, the updates until the next compaction,
+    // and the concurrent updates during a compaction, which are many on a busy machine.
     report(&dir, updates / 10 + updates / TURNS + seen.meanwhile, &seen);
 }
 
-/// The longest wait of a commit while years of history go away at once.
+/// Longest wait of a commit while a compaction deletes a long history.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writes_go_on_while_all_history_is_forgotten() {
     let (_dir, store) = open();
@@ -56,7 +57,7 @@ async fn writes_go_on_while_all_history_is_forgotten() {
     }
     forgetting.await.unwrap();
     println!(
-        "forgotten in {:?}; meanwhile {count} writes, the longest {longest:?}",
+        "compacted in {:?}; meanwhile {count} writes, the longest {longest:?}",
         start.elapsed()
     );
     assert!(count > 0);
@@ -72,12 +73,12 @@ fn open() -> (TempDir, Arc<dyn TestStore>) {
     (dir, Arc::new(store))
 }
 
-/// What was seen while objects were updated.
+/// Observations during the updates.
 #[derive(Clone, Copy, Default)]
 struct Seen {
-    /// The longest wait for a commit.
+    /// Longest wait for a commit.
     longest: Duration,
-    /// The most updates that were made while some history was being forgotten.
+    /// Maximum number of updates during one compaction.
     meanwhile: u64,
 }
 
@@ -90,7 +91,7 @@ impl Seen {
     }
 }
 
-/// Updates one object after another, forgetting all but some revisions now and then.
+/// Updates one object after another, and compacts all but the latest revisions from time to time.
 async fn update(store: &Arc<dyn TestStore>, updates: u64, kept: Option<u64>) -> Seen {
     let client = |client: u64| {
         let store = store.clone();
@@ -101,7 +102,7 @@ async fn update(store: &Arc<dyn TestStore>, updates: u64, kept: Option<u64>) -> 
                 if let Some(kept) = kept
                     && n % (updates / TURNS) == 0
                 {
-                    // The others go on meanwhile.
+                    // The other clients continue meanwhile.
                     let now = store.now().await;
                     store.compact(Revision(now.0 - kept)).await.unwrap();
                     seen.meanwhile = seen.meanwhile.max(store.now().await.0 - now.0);

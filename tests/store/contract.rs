@@ -1,4 +1,4 @@
-//! The contract of a store, promise by promise, for any implementation.
+//! Store contract, one test per guarantee, for any implementation.
 
 #[path = "contract/commits.rs"]
 mod commits;
@@ -14,7 +14,7 @@ pub(crate) use compaction::*;
 pub(crate) use ranges::*;
 pub(crate) use watches::*;
 
-/// Runs every promise over one implementation.
+/// Runs all contract tests over one implementation.
 macro_rules! suite {
     ($module:ident, $lab:ty) => {
         mod $module {
@@ -71,7 +71,7 @@ macro_rules! suite {
 }
 pub(crate) use suite;
 
-/// One test for each name.
+/// Declares one test for each name.
 macro_rules! tests {
     ($lab:ty: $($name:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,4 +1,4 @@
-//! What the embedded store promises when the file is damaged or the process is killed.
+//! Damaged files and killed processes under the embedded store.
 
 use std::env;
 use std::fs;
@@ -19,13 +19,13 @@ fn open(options: Options) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options).unwrap())
 }
 
-/// Flips one bit in the only place where the file holds this text.
+/// Flips one bit in the only occurrence of a text in the file.
 fn flip(path: &Path, text: &str) {
     let mut content = fs::read(path).unwrap();
     let places: Vec<_> = (0..content.len() - text.len())
         .filter(|at| content[*at..].starts_with(text.as_bytes()))
         .collect();
-    let [at] = places[..] else { panic!("{text} stands in {} places", places.len()) };
+    let [at] = places[..] else { panic!("{text} occurs {} times", places.len()) };
     content[at] ^= 1;
     fs::write(path, content).unwrap();
 }
@@ -65,8 +65,8 @@ async fn a_flipped_bit_in_a_value_is_damaged_wherever_it_is_read() {
     assert_eq!(store.entry("/bad").await.unwrap().value, "written anew");
 }
 
-/// A story of redb: of 200 flipped bits, 116 gave silently wrong values and one a panic. Here, each read gives the
-/// right value, or an error, or finds nothing where the key itself was hit.
+/// redb alone gave silently wrong values for 116 of 200 flipped bits, and panicked for one. Each
+/// read of the store returns the right value or an error, or no entry if the flip hit the key.
 #[tokio::test]
 async fn a_flipped_bit_anywhere_never_gives_a_wrong_value() {
     let dir = tempfile::tempdir().unwrap();
@@ -82,7 +82,7 @@ async fn a_flipped_bit_anywhere_never_gives_a_wrong_value() {
     let mut outcomes = [0; 4];
     for round in 0..150_usize {
         let mut damaged = content.clone();
-        // Spread over the file by a stride that is prime to its length.
+        // Positions spread over the file: the stride is coprime to its length.
         let at = (round * 7_919 * 31 + 4096) % damaged.len();
         damaged[at] ^= 1 << (round % 8);
         fs::write(&path, damaged).unwrap();
@@ -104,7 +104,7 @@ async fn a_flipped_bit_anywhere_never_gives_a_wrong_value() {
     assert!(outcomes[0] > 3000, "right, missing, refused, not opened: {outcomes:?}");
 }
 
-/// Tells the process that it is the child of a test, and where to write.
+/// Environment variable that marks the child process of a test and names its folder.
 const CHILD: &str = "STORE_TEST_CHILD_DIR";
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_killed_process_keeps_every_acknowledged_commit() {
     }
 }
 
-/// Runs this test in a child that writes, and kills it once it has acknowledged some commits.
+/// Runs this test in a child process that writes, and kills it after some acknowledged commits.
 fn kill_after(dir: &Path, count: usize) -> Vec<(String, Revision)> {
     let test = "damage::a_killed_process_keeps_every_acknowledged_commit";
     let mut child = Command::new(env::current_exe().unwrap())

@@ -1,5 +1,5 @@
-//! A disk in memory that fails on command, and remembers what was written, so that a test can make the disk as it may be
-//! after a power failure.
+//! In-memory disk with error injection. It records all writes, so that a test can build its
+//! possible states after a power failure.
 
 use std::collections::HashSet;
 use std::fs;
@@ -8,32 +8,32 @@ use std::sync::{Arc, Mutex};
 
 use imagestream_apiserver::store::embedded::{FileOpener, StorageBackend};
 
-/// What the disk never tears.
+/// Unit of atomic writes in bytes.
 const SECTOR: usize = 512;
-/// What a file takes up space in.
+/// Unit of space allocation in bytes.
 const BLOCK: u64 = 4096;
 
-/// One file on a disk. Clones are the same disk.
+/// One file on a disk. Clones share the disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// What reads give; none before the file is opened for the first time.
+    /// Current content; `None` before the first open.
     content: Option<Vec<u8>>,
-    /// The content when it was opened for the first time.
+    /// Content at the first open.
     first: Vec<u8>,
     journal: Vec<Written>,
     records: bool,
     faults: Vec<Fault>,
-    /// The blocks that may be written; all, if none.
+    /// Allocated blocks; `None` if space is unlimited.
     room: Option<Room>,
     opened: usize,
-    /// What the next opening finds instead.
+    /// Replacement content for the next open.
     next: Option<Vec<u8>>,
 }
 
-/// Something that was done to the disk.
+/// Operation on the disk.
 #[derive(Clone, Debug)]
 pub(crate) enum Written {
     Bytes {
@@ -41,13 +41,14 @@ pub(crate) enum Written {
         bytes: Vec<u8>,
     },
     Length(usize),
-    /// All of the above is on the disk for good.
+    /// Sync: all earlier operations are durable.
     Synced,
-    /// All of the above since the last sync may be on the disk or not, whatever is synced later.
+    /// Failed sync: operations since the last sync may or may not be durable, regardless of later
+    /// syncs.
     NotSynced,
 }
 
-/// What can fail.
+/// Operations that can fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Open,
@@ -59,7 +60,7 @@ pub(crate) enum Operation {
 #[derive(Debug)]
 struct Fault {
     operation: Operation,
-    /// How many of these go well before.
+    /// Number of operations that succeed before the failure.
     skip: usize,
     times: usize,
     kind: ErrorKind,
@@ -67,28 +68,28 @@ struct Fault {
 
 #[derive(Debug)]
 enum Room {
-    /// Only these blocks of the file take up space, and there is none for more.
+    /// Space is limited to the allocated blocks of the file.
     Blocks(HashSet<u64>),
-    /// The file may not be longer.
+    /// The file cannot grow.
     Length(u64),
 }
 
 impl Disk {
-    /// A disk that remembers what is written.
+    /// Disk that records writes.
     pub(crate) fn recording() -> Self {
         let disk = Self::default();
         disk.state(|state| state.records = true);
         disk
     }
 
-    /// A disk with this content.
+    /// Disk with this content.
     pub(crate) fn holding(content: Vec<u8>) -> Self {
         let disk = Self::default();
         disk.state(|state| state.content = Some(content));
         disk
     }
 
-    /// Opens this disk in the place of any file. The first time, it takes over what is in the file.
+    /// Opener of this disk in place of any file. The first open copies the content of the file.
     pub(crate) fn opener(&self) -> FileOpener {
         let disk = self.clone();
         FileOpener(Arc::new(move |path| {
@@ -108,17 +109,17 @@ impl Disk {
         }))
     }
 
-    /// How often it was opened.
+    /// Number of opens.
     pub(crate) fn opened(&self) -> usize {
         self.state(|state| state.opened)
     }
 
-    /// Lets an operation fail, after some that go well, so many times.
+    /// Injects failures of an operation: after some that succeed, this number of times.
     pub(crate) fn fail(&self, operation: Operation, skip: usize, times: usize, kind: ErrorKind) {
         self.state(|state| state.faults.push(Fault { operation, skip, times, kind }));
     }
 
-    /// Nothing fails any more, and there is space.
+    /// Removes all injected failures and limits.
     pub(crate) fn heal(&self) {
         self.state(|state| {
             state.faults.clear();
@@ -126,7 +127,7 @@ impl Disk {
         });
     }
 
-    /// Takes all space that the file does not have yet.
+    /// Fills the disk: only the allocated blocks of the file remain.
     pub(crate) fn fill(&self) {
         self.state(|state| {
             let content = state.content.as_deref().unwrap_or_default();
@@ -138,7 +139,7 @@ impl Disk {
         });
     }
 
-    /// Forbids that the file becomes longer.
+    /// Prevents the file from growing.
     pub(crate) fn limit(&self, length: u64) {
         self.state(|state| state.room = Some(Room::Length(length)));
     }
@@ -147,22 +148,22 @@ impl Disk {
         self.state(|state| state.content.clone().unwrap_or_default())
     }
 
-    /// Puts something else on the disk, behind the back of whoever has opened it.
+    /// Replaces the content while the disk is open.
     pub(crate) fn overwrite(&self, content: Vec<u8>) {
         self.state(|state| state.content = Some(content));
     }
 
-    /// Puts something else on the disk once it is opened again.
+    /// Replaces the content at the next open.
     pub(crate) fn swap(&self, content: Vec<u8>) {
         self.state(|state| state.next = Some(content));
     }
 
-    /// How much the journal holds.
+    /// Length of the journal.
     pub(crate) fn journal_length(&self) -> usize {
         self.state(|state| state.journal.len())
     }
 
-    /// The content when it was opened for the first time, and what was done since.
+    /// Content at the first open, and all operations since then.
     pub(crate) fn journal(&self) -> (Vec<u8>, Vec<Written>) {
         self.state(|state| (state.first.clone(), state.journal.clone()))
     }
@@ -184,7 +185,7 @@ impl State {
             return Ok(());
         }
         fault.times -= 1;
-        Err(io::Error::new(fault.kind, "the disk was told to fail"))
+        Err(io::Error::new(fault.kind, "injected disk failure"))
     }
 
     fn note(&mut self, written: impl FnOnce() -> Written) {
@@ -255,12 +256,12 @@ impl StorageBackend for Disk {
 }
 
 impl Written {
-    /// Does it to this content.
+    /// Applies the operation to this content.
     pub(crate) fn apply(&self, content: &mut Vec<u8>) {
         self.apply_torn(content, |_| true);
     }
 
-    /// Does it to some sectors only; `keeps` is asked for each.
+    /// Applies the operation to the sectors that `keeps` selects.
     pub(crate) fn apply_torn(&self, content: &mut Vec<u8>, mut keeps: impl FnMut(usize) -> bool) {
         match self {
             Self::Length(length) => content.resize(*length, 0),

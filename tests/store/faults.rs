@@ -1,5 +1,5 @@
-//! What the embedded store promises when the disk fails under it: nothing is acknowledged that is not there, nothing that
-//! was acknowledged is lost, and it goes on without a restart as long as that is possible.
+//! Disk errors under the embedded store: only durable transactions are acknowledged, no
+//! acknowledged transaction is lost, and the store continues without a restart as long as possible.
 
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::disk::{Disk, Operation};
 use crate::support::{Steps, TestStore, brief, key, next, options, put, within};
 
-/// A store on a disk that fails on command.
+/// Store on a disk with error injection.
 struct Ill {
     store: Arc<dyn TestStore>,
     embedded: Arc<Embedded>,
@@ -47,7 +47,7 @@ impl Ill {
         within(self.store.commit(Txn { guards: vec![], changes: vec![change] })).await
     }
 
-    /// A store whose reads have to go to the disk.
+    /// Store without a cache, so that reads go to the disk.
     async fn cold() -> Self {
         let ill = Self::with(|options| Options { cache_bytes: 0, ..options });
         ill.store
@@ -56,7 +56,7 @@ impl Ill {
         ill
     }
 
-    /// Writes until there is no space; how many values were acknowledged.
+    /// Writes until the disk is full and returns the number of acknowledged values.
     async fn write_until_full(&self, size: usize) -> usize {
         for n in 0..10_000 {
             match self.attempt(&format!("/{n:05}"), size).await {
@@ -65,10 +65,10 @@ impl Ill {
                 Err(other) => panic!("{other}"),
             }
         }
-        panic!("the disk never becomes full");
+        panic!("the disk never fills");
     }
 
-    /// Waits until a value can be written.
+    /// Waits until a write succeeds.
     async fn write_again(&self) {
         let again = async {
             while self.attempt("/again", 10).await.is_err() {
@@ -82,7 +82,7 @@ impl Ill {
         self.incidents.lock().unwrap().iter().filter(|each| **each == incident).count()
     }
 
-    /// What another process finds on the disk later on.
+    /// Checks the entries and the revision after a reopen of the disk.
     async fn check_reopened(self, expected: &[&str]) {
         let Self { store, embedded, disk, dir, .. } = self;
         let before = store.latest();
@@ -104,12 +104,12 @@ async fn runs_full(make_full: impl FnOnce(&Disk)) {
     assert!(ill.saw(Incident::Full) > 0 && ill.saw(Incident::Failed) == 0);
     assert_eq!(ill.store.warnings(), ["no space is left: only deletions are accepted"]);
     within(ill.store.ready()).await.unwrap();
-    // Reads go on, and writes are tried again and again without ending the store.
+    // Reads continue, and failed writes do not end the store.
     let start = ill.disk.opened();
     while ill.disk.opened() < start + 2 {
         assert!(matches!(ill.attempt("/more", 10_000).await, Err(StoreError::Full { .. })));
         let page = ill.store.list("/", At::Now).await.unwrap();
-        assert_eq!(page.entries.len(), count + 1, "what is acknowledged, and nothing else");
+        assert_eq!(page.entries.len(), count + 1, "exactly the acknowledged values");
         assert_eq!(ill.store.entry("/kept").await.unwrap().revision, kept);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
@@ -148,7 +148,8 @@ async fn compaction_makes_room_in_a_file_that_may_not_grow() {
     }
 }
 
-/// Lets the write or sync with this number fail, in a commit to a store that has content; whether that was reached.
+/// Injects a failure into the write or sync with this number, in a commit to a store with content.
+/// Returns true if the commit reached it.
 async fn one_failure(operation: Operation, number: usize) -> bool {
     let ill = Ill::start();
     let first = ill.store.make(vec![put("/a", "1"), put("/b", "1")]).await;
@@ -163,7 +164,7 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
     let is_made = match &*brief(&page).join(" ") {
         "/a=1 /b=1" => false,
         "/a=2 /b=1 /c=2" => true,
-        half => panic!("half there: {half}"),
+        half => panic!("partial transaction: {half}"),
     };
     within(ill.store.ready()).await.unwrap();
     assert_eq!((ill.saw(Incident::Failed), ill.disk.opened()), (1, 2));
@@ -243,12 +244,9 @@ async fn two_disk_failures_in_a_row_end_the_store() {
     assert!(matches!(ill.attempt("/c", 1).await, Err(StoreError::Unavailable(_))));
     let why = within(broken).await.to_string();
     let path = ill.dir.path().display().to_string();
-    for part in [
-        path.as_str(),
-        "the disk was told to fail",
-        "after it was opened again",
-        "check the volume",
-    ] {
+    for part in
+        [path.as_str(), "injected disk failure", "after it was opened again", "check the volume"]
+    {
         assert!(why.contains(part), "{part} is not in: {why}");
     }
     assert_eq!(within(ill.store.ready()).await.unwrap_err().to_string(), why);

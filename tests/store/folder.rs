@@ -1,4 +1,4 @@
-//! What the embedded store promises about its folder: who may have it, what it opens, what it refuses and leaves alone.
+//! Data folder of the embedded store: permissions, locks, accepted and refused content.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -118,7 +118,7 @@ fn a_newer_format_is_refused_by_its_number() {
     }
 }
 
-/// Writes a row of `meta` as the layout describes it: checksum, number.
+/// Writes a row of `meta` in the documented layout: checksum, number.
 fn set_format(path: &Path, format: u64) {
     use xxhash_rust::xxh3::xxh3_64_with_seed;
     let database = Database::open(path).unwrap();
@@ -228,7 +228,11 @@ async fn new_store_starts_compacted_at_its_first_revision() {
     assert_eq!(store.make(vec![put("/a", "1")]).await, Revision((5 << 20) + 1));
     drop(store);
     let store = open(Options { first_revision: Revision(9 << 20), ..options(&dir) });
-    assert_eq!(store.now().await, Revision((5 << 20) + 1), "a store that exists goes on counting");
+    assert_eq!(
+        store.now().await,
+        Revision((5 << 20) + 1),
+        "an existing store continues its revisions"
+    );
 }
 
 #[tokio::test]
@@ -320,7 +324,7 @@ async fn a_compaction_that_was_cut_off_is_finished_by_the_next() {
     let compaction = store.compact(now);
     assert!(
         futures_util::FutureExt::now_or_never(compaction).is_none(),
-        "dropped after the point was queued"
+        "the future is dropped while the compaction is queued"
     );
     within(store.compact(now)).await.unwrap();
     drop(store);
@@ -330,7 +334,7 @@ async fn a_compaction_that_was_cut_off_is_finished_by_the_next() {
     );
 }
 
-/// How many rows the tables hold.
+/// Row counts of the tables.
 fn rows(path: &Path) -> [(&'static str, u64); 4] {
     use redb::{ReadableTableMetadata, TableHandle};
     let database = Database::open(path).unwrap();

@@ -1,4 +1,4 @@
-//! Looking at everything in a folder, and making its file small: what is found, and that nothing else changes.
+//! Check and shrink of a data folder: their findings, and no other changes.
 
 use std::fs;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ fn open(dir: &TempDir) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options(dir)).unwrap())
 }
 
-/// Checks a folder, and that the check does not change the file.
+/// Checks a folder and asserts that the check leaves the file unchanged.
 fn fsck(dir: &TempDir) -> FsckReport {
     let path = dir.path().join(DATA_FILE);
     let before = fs::read(&path).unwrap();
@@ -39,7 +39,7 @@ fn folder(dir: &TempDir) -> Folder {
     Folder::new(dir.path())
 }
 
-/// Something replaced, something deleted, something made again; compacted in the middle.
+/// Store with a replaced value, a deleted key and a recreated key, compacted in between.
 async fn workload() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = open(&dir);
@@ -77,13 +77,13 @@ async fn a_compaction_that_was_cut_off_is_no_fault() {
     let compaction = store.compact(now);
     assert!(
         futures_util::FutureExt::now_or_never(compaction).is_none(),
-        "dropped after the point was queued"
+        "the future is dropped while the compaction is queued"
     );
     drop(store);
     assert_eq!(problems(&dir), <[String; 0]>::default());
 }
 
-/// Copies the file while it is open, as if the process had been killed there.
+/// Copies the file while the store is open, as after a kill of the process.
 #[tokio::test]
 async fn a_store_that_was_not_closed_is_no_fault() {
     let dir = tempfile::tempdir().unwrap();
@@ -103,7 +103,7 @@ async fn damage_is_told_by_the_name_of_what_is_damaged() {
     let path = dir.path().join(DATA_FILE);
     let mut content = fs::read(&path).unwrap();
     let text = b"a value that is flipped";
-    // Pages that were copied hold it as well.
+    // Copied pages contain it too.
     let places: Vec<_> =
         (0..content.len() - text.len()).filter(|at| content[*at..].starts_with(text)).collect();
     places.into_iter().for_each(|at| content[at] ^= 1);
@@ -133,7 +133,7 @@ async fn every_flipped_bit_in_use_is_detected() {
         fs::write(&path, damaged).unwrap();
         match folder(&dir).fsck() {
             Ok(report) if report.problems.total == 0 => {
-                // A page that is not in use, or the older of the two headers.
+                // An unused page, or the older of the two headers.
                 assert_eq!(report, sound, "bit at {at}");
                 harmless += 1;
             }
@@ -143,7 +143,7 @@ async fn every_flipped_bit_in_use_is_detected() {
     assert!(found > 10, "{found} found, {harmless} harmless");
 }
 
-/// Makes a change behind the back of the store, checksums of redb and all.
+/// Changes tables below the store, with valid redb checksums.
 fn tamper(dir: &TempDir, change: impl FnOnce(&redb::WriteTransaction)) {
     let database = Database::open(dir.path().join(DATA_FILE)).unwrap();
     let txn = database.begin_write().unwrap();
@@ -240,7 +240,11 @@ async fn compacted_file_is_smaller_with_the_same_history() {
     let store = open(&dir);
     assert_eq!(brief(&store.list("/", At::Now).await.unwrap()), ["/0=last"]);
     let batch = next(&mut *store.watch("/", kept)).await.unwrap();
-    assert_eq!((batch.events.len(), batch.revision), (1, last), "a watch goes on where it was");
+    assert_eq!(
+        (batch.events.len(), batch.revision),
+        (1, last),
+        "a watch continues at its revision"
+    );
     assert!(next(&mut *store.watch("/", start)).await.is_err());
 }
 

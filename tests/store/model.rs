@@ -1,5 +1,5 @@
-//! Random histories against a plain list of states: whatever is committed, read, watched, compacted and reopened, in any
-//! order, the store answers as the list does.
+//! Model test: random histories of commits, reads, watches, compactions and reopens give the same
+//! results as a plain list of states.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ pub(crate) use suite;
 const KEYS: [&str; 6] = ["/a/1", "/a/2", "/a/20", "/b/1", "/b/2", "/c"];
 const PREFIXES: [&str; 5] = ["", "/a/", "/a/2", "/b", "/nothing"];
 
-/// One random step. Numbers pick something from what exists at that time.
+/// Random step. Its numbers select one of the existing items.
 #[derive(Clone, Debug)]
 enum Step {
     Commit { guards: Vec<(usize, Expect)>, changes: Vec<(usize, Option<u8>)> },
@@ -41,7 +41,7 @@ enum Step {
     Reopen,
 }
 
-/// What a guard expects of its key.
+/// Expectation of a guard for its key.
 #[derive(Clone, Copy, Debug)]
 enum Expect {
     Absent,
@@ -74,7 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Every state that there was, and the events between them.
+/// All states, and the events between them.
 struct Model {
     states: BTreeMap<Revision, BTreeMap<&'static str, Entry>>,
     events: Vec<Event>,
@@ -90,7 +90,7 @@ impl Model {
         self.states.last_key_value().unwrap().1
     }
 
-    /// A revision that exists, or one beside those.
+    /// An existing revision or a neighbour of one.
     fn pick(&self, n: usize) -> Revision {
         let all: Vec<_> = self.states.keys().copied().collect();
         match n % (all.len() + 2) {
@@ -123,7 +123,7 @@ impl Model {
         guards.iter().filter(fails).map(current).collect()
     }
 
-    /// The changes that are any, as events of a revision that is not known yet.
+    /// The effective changes, as events of a revision still to be assigned.
     fn apply(&mut self, changes: &[(&'static str, Option<Bytes>)], revision: Revision) {
         let mut state = self.now().clone();
         for (at, value) in changes {
@@ -150,7 +150,7 @@ impl Model {
     }
 }
 
-/// A watch and what it has to deliver next.
+/// Watch and its pending events.
 struct Watching {
     watch: Box<dyn Watch>,
     prefix: &'static str,
@@ -294,7 +294,7 @@ impl<L: Lab> Run<L> {
         self.watches.push(Watching { watch: self.store().watch(prefix, after), prefix, after });
     }
 
-    /// Takes one batch, if there has to be one.
+    /// Reads one batch if one is pending.
     async fn poll(&mut self, index: usize) {
         let Watching { watch, prefix, after } = &mut self.watches[index];
         if *after < self.model.compacted {
@@ -304,7 +304,8 @@ impl<L: Lab> Run<L> {
         }
         let expected = self.model.after(prefix, *after);
         if expected.is_empty() {
-            // May move on over foreign commits; then a later compaction does not reach it.
+            // The watch may advance over commits to other prefixes; then a later compaction does
+            // not reach it.
             assert!(watch.next().now_or_never().is_none());
             *after = watch.revision().max(*after);
             return;
@@ -325,7 +326,7 @@ impl<L: Lab> Run<L> {
         self.model.compacted = self.model.compacted.max(at);
     }
 
-    /// Drains every watch and reads every state that can still be read.
+    /// Drains every watch and reads every retained state.
     async fn finish(mut self) {
         while let Some(Watching { prefix, after, .. }) = self.watches.first() {
             if *after >= self.model.compacted && self.model.after(prefix, *after).is_empty() {

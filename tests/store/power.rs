@@ -1,9 +1,11 @@
-//! What the embedded store promises when the power fails: a workload is run on a disk that remembers every write; then
-//! the disk is made as it may be after a power failure at any point of it, and the store is opened on that.
+//! Power failures under the embedded store. A workload runs on a disk that records every write;
+//! each test then builds a possible state of the disk after a power failure at any point, and opens
+//! the store on it.
 //!
-//! Whatever was not synced may be there, be missing, or be torn, in any combination. `STORE_POWER_ROUNDS` (default 1) is
-//! the number of workloads, each of which is cut at every single write and some more often; `STORE_POWER_SEED` repeats
-//! the one whose seed was printed. The short run opens about a thousand disks; a round takes a few seconds.
+//! Data that was not synced may be present, missing or torn, in any combination.
+//! `STORE_POWER_ROUNDS` (default 1) is the number of workloads, each cut at every single write and
+//! at some writes several times; `STORE_POWER_SEED` repeats the workload with the printed seed. The
+//! short run opens about a thousand disks; a round takes a few seconds.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -23,15 +25,15 @@ use redb::Builder;
 use crate::disk::{Disk, Operation, Written};
 use crate::support::{Steps, TestStore, key, next, options, put, within};
 
-/// How many transactions a workload makes.
+/// Number of transactions of a workload.
 const STEPS: usize = 30;
 const KEYS: usize = 12;
-/// How many of the states of a disk are read, beside the first and the last; all of some disks.
+/// Number of disk states to read, beside the first and the last; on some disks all are read.
 const STATES: usize = 3;
-/// One disk of so many is looked at thoroughly.
+/// One of this number of disks is checked completely.
 const THOROUGH: usize = 32;
 
-/// Numbers that look random and are the same for the same seed (SplitMix64).
+/// Reproducible pseudorandom numbers (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -52,7 +54,7 @@ impl Dice {
     }
 }
 
-/// What was acknowledged, and how much the disk had done then.
+/// Acknowledged revision, and the length of the journal at that time.
 #[derive(Clone, Copy, Debug)]
 struct Acknowledged {
     journal: usize,
@@ -61,15 +63,16 @@ struct Acknowledged {
 
 type State = BTreeMap<String, Entry>;
 
-/// A workload that was run: what it did to the disk and what the store said of it.
+/// Finished workload: its disk operations and the results of the store.
 struct Run {
     first: Vec<u8>,
     journal: Vec<Written>,
     commits: Vec<Acknowledged>,
     compactions: Vec<Acknowledged>,
-    /// Every state that there was, and the events that led to each.
+    /// All states, and the events that led to each.
     states: BTreeMap<Revision, (State, Vec<Event>)>,
-    /// Where the disk failed, if it did: what is cut there may hold what was never seen.
+    /// Journal range of the disk failure, if any: a cut in it may leave revisions that no reader
+    /// has seen.
     failed: std::ops::Range<usize>,
     store_options: Options,
     _dir: tempfile::TempDir,
@@ -80,8 +83,8 @@ async fn whatever_was_acknowledged_is_there_after_a_power_failure() {
     cut_everywhere(async |dice| run(dice, None).await).await;
 }
 
-/// A story of Linux: what a failed sync did not write counts as written from then on, and a later sync that succeeds says
-/// nothing of it. So it is never to be relied on, even after the store was opened again and goes on.
+/// Linux marks dirty pages as clean after a failed fsync, and a later successful fsync does not
+/// write them. The store must never rely on them, even after it has reopened the file.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_after_failed_sync_survives_power_loss() {
     cut_everywhere(async |dice| {
@@ -104,14 +107,14 @@ async fn cut_everywhere(make: impl AsyncFn(&mut Dice) -> Run) {
         let run = make(&mut dice).await;
         let points = run.cut(&mut dice).await;
         println!("{} writes, {points} disks", run.journal.len());
-        assert!(points > 200, "{points} disks are few");
+        assert!(points > 200, "only {points} disks");
     }
 }
 
-/// Runs a workload; the sync with a number may fail.
+/// Runs a workload; the sync with the number `failing` fails.
 async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
     let (dir, disk) = (tempfile::tempdir().unwrap(), Disk::recording());
-    // A small cache, so that pages are written before they have to be.
+    // Small cache, so that pages are written before a commit needs it.
     let store_options = Options { cache_bytes: 256 << 10, ..options(&dir) };
     let store = Embedded::open(Options { opener: disk.opener(), ..store_options.clone() }).unwrap();
     let store: Arc<dyn TestStore> = Arc::new(store);
@@ -141,7 +144,7 @@ async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
         if let Err(error) = made {
             assert!(failing.is_some() && run.failed.is_empty(), "{error}");
             within(store.ready()).await.unwrap();
-            // Once more, so that the journal goes on after what was left open.
+            // Another commit, so that the journal continues after the failed one.
             let revision = store.make(vec![put("/0", "after the failure")]).await;
             run.follow(&mut *watch, &store).await;
             run.failed = before..disk.journal_length();
@@ -154,7 +157,7 @@ async fn run(dice: &mut Dice, failing: Option<usize>) -> Run {
     run
 }
 
-/// A group of transactions that arrive together.
+/// Group of concurrent transactions.
 async fn commit(
     store: &Arc<dyn TestStore>,
     dice: &mut Dice,
@@ -208,7 +211,7 @@ async fn compact(
 }
 
 impl Run {
-    /// Notes the states that there have been, from the events.
+    /// Records the states from the events.
     async fn follow(&mut self, watch: &mut dyn Watch, store: &Arc<dyn TestStore>) {
         let current = store.now().await;
         while watch.revision() < current {
@@ -232,7 +235,7 @@ impl Run {
         }
     }
 
-    /// Opens the store on disks that lost power after each write; how many.
+    /// Opens the store on disks that lost power after each write; returns the number of disks.
     async fn cut(&self, dice: &mut Dice) -> usize {
         let (mut durable, mut open) = (self.first.clone(), Vec::new());
         let mut points = 0;
@@ -262,7 +265,8 @@ impl Run {
         points
     }
 
-    /// Opens the store on this disk, and compares what it holds with what it must and may hold.
+    /// Opens the store on this disk and compares its content with the required and the permitted
+    /// states.
     async fn check(&self, content: Vec<u8>, cut: usize, dice: &mut Dice) {
         let thorough = dice.one_in(THOROUGH);
         let disk = Disk::holding(content);
@@ -274,14 +278,11 @@ impl Run {
         let acknowledged = latest(&self.commits, cut);
         assert!(
             current >= acknowledged,
-            "cut at {cut}: {acknowledged} was acknowledged, {current} is there"
+            "cut at {cut}: {acknowledged} was acknowledged, the store is at {current}"
         );
-        assert!(self.states.contains_key(&current), "cut at {cut}: {current} has never been");
+        assert!(self.states.contains_key(&current), "cut at {cut}: {current} never existed");
         let compacted = compacted(&store).await;
-        assert!(
-            compacted >= latest(&self.compactions, cut),
-            "cut at {cut}: a compaction is undone"
-        );
+        assert!(compacted >= latest(&self.compactions, cut), "cut at {cut}: a compaction is lost");
         let one_in = if thorough { 1 } else { self.states.len() / STATES };
         self.check_history(&store, compacted..=current, cut, |revision| {
             revision == compacted || revision == current || dice.one_in(one_in)
@@ -310,7 +311,7 @@ impl Run {
             let page = store.list("/", At::Revision(*revision)).await.unwrap();
             assert!(
                 page.entries.iter().eq(state.values()),
-                "cut at {cut}: the state at {revision} is another"
+                "cut at {cut}: the state at {revision} differs"
             );
         }
         let expected: Vec<_> = readable
@@ -325,7 +326,7 @@ impl Run {
     }
 }
 
-/// The latest that was acknowledged before the cut.
+/// Latest revision acknowledged before the cut.
 fn latest(acknowledged: &[Acknowledged], cut: usize) -> Revision {
     acknowledged.iter().filter(|each| each.journal <= cut).map(|each| each.revision).max().unwrap()
 }
@@ -337,11 +338,12 @@ async fn compacted(store: &Arc<dyn TestStore>) -> Revision {
     }
 }
 
-/// The disk after a power failure: of what was not synced, some is there, some is not, some is torn.
+/// Disk after a power failure: of the unsynced operations some are applied, some are lost, some are
+/// torn.
 fn lose(durable: &[u8], open: &[&Written], dice: &mut Dice) -> Vec<u8> {
     let mut disk = durable.to_vec();
     for written in open {
-        // Sectors, or blocks of eight, are there or not each for itself.
+        // Sectors, or blocks of eight sectors, are applied or lost independently.
         match dice.below(4) {
             0 => {}
             1 => written.apply(&mut disk),

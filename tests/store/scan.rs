@@ -1,4 +1,5 @@
-//! Counting what is stored: whoever is told of all differences knows exactly what there is, whatever happens meanwhile.
+//! Scans of stored values: a visitor of all differences has the exact content, despite concurrent
+//! writes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tempfile::TempDir;
 
 use crate::support::{Steps, TestStore, delete, options, put, within};
 
-/// The values after all visits, and the number of starts.
+/// Values after all visits, and the number of starts.
 #[derive(Default)]
 struct Told {
     values: BTreeMap<String, String>,
@@ -33,11 +34,11 @@ impl ScanVisitor for Told {
             Some(value) => self.values.insert(key.to_owned(), value),
             None => self.values.remove(key),
         };
-        assert_eq!(known, text(before), "{key}: it is told what had been told before");
+        assert_eq!(known, text(before), "{key}: the previous value matches the last visit");
     }
 }
 
-/// A store and a scanner of the keys under `/a/` and `/c/`.
+/// Store and scanner of the keys under `/a/` and `/c/`.
 struct Place {
     store: Arc<dyn TestStore>,
     scanner: Box<dyn Scanner>,
@@ -59,7 +60,7 @@ impl Place {
         self.scanner.step(&mut self.told).unwrap()
     }
 
-    /// Lets everything be told.
+    /// Runs the scanner to its end.
     fn finish(&mut self) {
         while self.step() == ScanProgress::More {}
     }

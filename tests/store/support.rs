@@ -1,4 +1,4 @@
-//! What the tests of the store share: a place to run a store in, and short words for common steps.
+//! Shared parts of the store tests: an environment to run a store in, and helpers for common steps.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use imagestream_apiserver::store::{
 };
 use tempfile::TempDir;
 
-/// A store with the abilities that the contract covers.
+/// Store with the abilities that the contract covers.
 pub(crate) trait TestStore: Store + Compact + StoreHealth {}
 
 impl<S: Store + Compact + StoreHealth> TestStore for S {}
 
-/// A store with nothing in it, and how to close and reopen it.
+/// Empty store that can be closed and reopened.
 pub(crate) trait Lab: Sized + Send {
-    /// A new, empty store.
+    /// New, empty store.
     fn start() -> impl Future<Output = Self> + Send;
-    /// The store.
+    /// Store under test.
     fn store(&self) -> Arc<dyn TestStore>;
-    /// The same content behind a new handle. Nothing may hold the old one any more.
+    /// The same content behind a new handle. All old handles must have been dropped.
     fn reopen(self) -> impl Future<Output = Self> + Send;
 }
 
-/// An embedded store in a folder of its own.
+/// Embedded store in its own folder.
 pub(crate) struct EmbeddedLab {
     store: Arc<Embedded>,
     dir: TempDir,
@@ -45,19 +45,21 @@ impl Lab for EmbeddedLab {
 
     async fn reopen(self) -> Self {
         let Self { store, dir } = self;
-        drop(Arc::into_inner(store).expect("a test drops its handles before it reopens"));
+        drop(Arc::into_inner(store).expect("all handles are dropped before the reopen"));
         Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
     }
 }
 
-/// Options that do not wait for a folder in use.
+/// Options without a wait for the lock of the folder.
 pub(crate) fn options(dir: &TempDir) -> Options {
     Options { lock_timeout: Duration::ZERO, ..Options::new(dir.path()) }
 }
 
 /// Fails the test instead of hanging.
 pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), work).await.expect("answered within the deadline")
+    tokio::time::timeout(Duration::from_secs(30), work)
+        .await
+        .expect("the operation ends within the deadline")
 }
 
 pub(crate) fn key(text: &str) -> Key {
@@ -78,15 +80,15 @@ pub(crate) fn entry(at: &str, value: &str, revision: Revision) -> Entry {
 
 /// Common steps, each with a deadline.
 pub(crate) trait Steps {
-    /// Commits changes that nothing guards.
+    /// Commits changes without guards.
     async fn make(&self, changes: Vec<Change>) -> Revision;
     /// Commits under guards.
     async fn attempt(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Outcome;
-    /// The present entry.
+    /// Current entry.
     async fn entry(&self, at: &str) -> Option<Entry>;
-    /// Everything under a prefix at a revision.
+    /// All entries under a prefix at a revision.
     async fn list(&self, prefix: &str, at: At) -> Result<Page, StoreError>;
-    /// The latest revision.
+    /// Latest revision.
     async fn now(&self) -> Revision;
 }
 
@@ -106,7 +108,7 @@ impl Steps for Arc<dyn TestStore> {
         match within(self.get(&key(at), None)).await.unwrap() {
             Lookup::Found(entry) => Some(entry),
             Lookup::Missing => None,
-            Lookup::Unchanged => panic!("nothing was known"),
+            Lookup::Unchanged => panic!("the read has no known revision"),
         }
     }
 
@@ -127,7 +129,7 @@ pub(crate) fn brief(page: &Page) -> Vec<String> {
         .collect()
 }
 
-/// The next batch, with a deadline.
+/// Next batch, with a deadline.
 pub(crate) async fn next(watch: &mut dyn Watch) -> Result<Batch, WatchError> {
     within(watch.next()).await
 }

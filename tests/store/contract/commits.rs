@@ -1,4 +1,4 @@
-//! What a transaction does, what reads see of it, and how a store ends.
+//! Contract of transactions: their effects, their visibility to reads, and the end of a store.
 
 use std::sync::Arc;
 
@@ -290,7 +290,7 @@ pub(crate) async fn a_store_that_works_is_healthy(lab: impl Lab) {
     within(lab.store().ready()).await.unwrap();
 }
 
-/// A store that does not know without asking answers none, always.
+/// Stores that do not cache the latest revision return `None` from `latest`.
 pub(crate) async fn the_latest_revision_is_never_behind_what_was_seen(lab: impl Lab) {
     let store = lab.store();
     for _ in 0..20 {

@@ -1,4 +1,4 @@
-//! What compaction forgets, and what it keeps.
+//! Contract of compaction: deleted and retained revisions.
 
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{At, Event, Guard, Outcome, Revision, StoreError, WatchError};

@@ -1,4 +1,4 @@
-//! What a range shows, and its pages.
+//! Contract of range reads and their pages.
 
 use imagestream_apiserver::store::{At, Range, Revision, StoreError};
 

@@ -1,4 +1,4 @@
-//! What a watch delivers.
+//! Contract of watches.
 
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{Event, Revision, Watch};
