@@ -1,19 +1,21 @@
-//! Replays recorded conversations with the reference implementation against the real binary: it must answer as
-//! recorded, except where `conformance/exceptions.json` says what it answers instead, and why. What needs a cluster, which
-//! knows users, roles and namespaces, is replayed by `cluster.rs`, in the same way.
+//! Replays recorded conversations with the reference implementation against the real binary. Every
+//! response must equal the recording, except where `conformance/exceptions.json` gives another
+//! response and the reason. `cluster.rs` replays the cases that need a cluster with users, roles
+//! and namespaces in the same way.
 //!
-//! For work on the cases, by environment:
+//! Environment variables for work on the cases:
 //!
-//! * `CONFORMANCE_SHOW=area/case` (or `area`) replays only that and prints its exchanges; needs `-- --nocapture` to be
-//!   seen when it passes;
-//! * `CONFORMANCE_CASES=folder` replays the cases of another folder; exceptions count where they name one of them;
-//! * `CONFORMANCE_WRITE_EXCEPTIONS=file` writes every replayed step that differs from its recording as an exception:
-//!   with the reason that it has, or with `TODO` where the answer is not the one that a reason was given for.
-//!   `exceptions.json` with a `TODO` in it is refused.
+//! * `CONFORMANCE_SHOW=area/case` (or `area`) replays only these cases and prints their exchanges;
+//!   a passing test prints them with `-- --nocapture` only;
+//! * `CONFORMANCE_CASES=folder` replays the cases of another folder, with the exceptions for cases
+//!   of the same name;
+//! * `CONFORMANCE_WRITE_EXCEPTIONS=file` writes every replayed step that differs from its recording
+//!   as an exception: with its existing reason, or with `TODO` if the response has changed since.
+//!   `exceptions.json` must not contain `TODO`.
 //!
-//! No exception covers what must hold for every answer (`support/client.rs`).
+//! No exception covers the rules for all responses (`support/client.rs`).
 //!
-//! A case is JSON; `conformance/case.rs` says what its fields mean.
+//! Cases are JSON; `conformance/case.rs` documents their fields.
 
 #[path = "conformance/replay.rs"]
 mod replay;

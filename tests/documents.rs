@@ -1,6 +1,7 @@
-//! The documents: links lead somewhere, every document can be reached, and what they list is complete.
+//! Checks of the documents: links have targets, every document is reachable, and listings are
+//! complete.
 //!
-//! No network: links to other hosts are not followed.
+//! Links to other hosts are not followed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,21 +11,21 @@ use std::process::Command;
 use regex::Regex;
 use serde_json::Value;
 
-/// The largest size of README.md, in bytes.
+/// Maximum size of README.md in bytes.
 const README_BYTES: usize = 8_000;
-/// The longest line outside of tables and code, in characters.
+/// Maximum length of a line outside of tables and code, in characters.
 const LINE: usize = 100;
 /// Folders without documents of this project.
 const SKIPPED: [&str; 5] = ["target", ".git", "data", "corpus", "node_modules"];
 
-/// A Markdown file.
+/// Markdown file.
 struct Document {
-    /// Relative to the root of the repository.
+    /// Path relative to the root of the repository.
     path: PathBuf,
     text: String,
 }
 
-/// A link inside of the repository.
+/// Link inside the repository.
 struct Link {
     target: String,
     path: PathBuf,
@@ -32,7 +33,7 @@ struct Link {
 }
 
 impl Document {
-    /// The lines outside of code blocks.
+    /// Lines outside of code blocks.
     fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
         let mut is_code = false;
         let lines = self.text.lines().enumerate().map(|(at, line)| (at + 1, line));
@@ -43,7 +44,7 @@ impl Document {
         })
     }
 
-    /// The anchors of the headings, by GitHub's rules.
+    /// Anchors of the headings, by GitHub's rules.
     fn anchors(&self) -> BTreeSet<String> {
         let mut anchors = BTreeSet::new();
         let headings = self
@@ -54,18 +55,18 @@ impl Document {
             let numbered = (1..).map(|number| format!("{slug}-{number}"));
             let free =
                 std::iter::once(slug.clone()).chain(numbered).find(|each| !anchors.contains(each));
-            anchors.insert(free.expect("numbers do not end"));
+            anchors.insert(free.expect("an unused number exists"));
         }
         anchors
     }
 
-    /// The links that stay inside of the repository.
+    /// Links inside the repository.
     fn links(&self) -> Vec<Link> {
         let code = Regex::new("`[^`]*`").unwrap();
         let link = Regex::new(r"\[[^\]]*\]\(([^)\s]+)\)").unwrap();
         let prose: Vec<&str> = self.prose().map(|(_, line)| line).collect();
         let prose = prose.join("\n");
-        // A link can have code as its text, and code can look like a link.
+        // A link may have code as its text, and code may look like a link.
         let prose = code.replace_all(&prose, "code");
         let targets = link.captures_iter(&prose).map(|found| found[1].to_owned());
         targets
@@ -77,13 +78,13 @@ impl Document {
     fn link(&self, target: String) -> Link {
         let (path, anchor) =
             target.split_once('#').map_or((&*target, None), |(path, anchor)| (path, Some(anchor)));
-        let folder = self.path.parent().expect("a document lies in a folder");
+        let folder = self.path.parent().expect("a document has a parent folder");
         let path = if path.is_empty() { self.path.clone() } else { normal(&folder.join(path)) };
         Link { path, anchor: anchor.map(str::to_owned), target }
     }
 }
 
-/// The path without `..`; kept where it would leave the repository.
+/// Path without `..`; unchanged where it would leave the repository.
 fn normal(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut normal, part| {
         match part {
@@ -95,7 +96,7 @@ fn normal(path: &Path) -> PathBuf {
     })
 }
 
-/// The anchor of a heading: lower case, without punctuation, hyphens for spaces.
+/// Anchor of a heading: lower case, without punctuation, hyphens for spaces.
 fn slug(heading: &str) -> String {
     let kept =
         heading.trim().chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
@@ -112,8 +113,8 @@ fn read(path: &str) -> String {
 
 fn documents() -> BTreeMap<PathBuf, Document> {
     fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
-        for entry in fs::read_dir(folder).expect("the folder can be listed") {
-            let path = entry.expect("the folder can be listed").path();
+        for entry in fs::read_dir(folder).expect("the folder is readable") {
+            let path = entry.expect("the folder is readable").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() && !SKIPPED.contains(&name) {
                 walk(&path, out);
@@ -125,7 +126,7 @@ fn documents() -> BTreeMap<PathBuf, Document> {
     let mut paths = Vec::new();
     walk(root(), &mut paths);
     let relative =
-        |path: &Path| path.strip_prefix(root()).expect("the path lies below the root").to_owned();
+        |path: &Path| path.strip_prefix(root()).expect("the path is below the root").to_owned();
     let document = |path: PathBuf| Document {
         text: fs::read_to_string(&path).expect("a document is text"),
         path: relative(&path),
@@ -221,18 +222,18 @@ fn the_command_reference_is_up_to_date() {
     assert!(stale.is_empty(), "\n{}\nrun: rm -r src/cli/docs; cargo run -- docs", stale.join("\n"));
 }
 
-/// The files below a folder, by their paths from there.
+/// Files below a folder, with their relative paths.
 fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder).expect("the folder can be listed") {
-        let path = entry.expect("the folder can be listed").path();
+    for entry in fs::read_dir(folder).expect("the folder is readable") {
+        let path = entry.expect("the folder is readable").path();
         let name = PathBuf::from(path.file_name().expect("an entry has a name"));
         if path.is_dir() {
             files.extend(
                 self::files(&path).into_iter().map(|(path, content)| (name.join(path), content)),
             );
         } else {
-            files.insert(name, fs::read(&path).expect("the file can be read"));
+            files.insert(name, fs::read(&path).expect("the file is readable"));
         }
     }
     files
@@ -242,7 +243,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn runbook_urls_name_headings_and_headings_name_alerts() {
     let rules: Value = serde_saphyr::from_str(&read("manifests/monitoring/rules.yaml"))
         .expect("the rules are YAML");
-    let groups = rules["spec"]["groups"].as_array().expect("there are groups");
+    let groups = rules["spec"]["groups"].as_array().expect("the rules have groups");
     let alerts =
         groups.iter().flat_map(|group| group["rules"].as_array().expect("a group has rules"));
     let wanted: BTreeSet<String> = alerts
@@ -253,7 +254,7 @@ fn runbook_urls_name_headings_and_headings_name_alerts() {
         })
         .collect();
     let path = PathBuf::from("manifests/monitoring/README.md");
-    let anchors = documents().remove(&path).expect("there is a runbook").anchors();
+    let anchors = documents().remove(&path).expect("the runbook exists").anchors();
     let found: BTreeSet<String> =
         anchors.into_iter().filter(|anchor| anchor.starts_with("imagestreamapiserver")).collect();
     assert_eq!(found, wanted);
@@ -261,8 +262,8 @@ fn runbook_urls_name_headings_and_headings_name_alerts() {
 
 #[test]
 fn deliberate_differences_are_documented_with_their_cases() {
-    let exceptions: Vec<Value> =
-        serde_json::from_str(&read("tests/conformance/exceptions.json")).expect("it is JSON");
+    let exceptions: Vec<Value> = serde_json::from_str(&read("tests/conformance/exceptions.json"))
+        .expect("the exceptions are JSON");
     let name = |exception: &Value| {
         exception["case"].as_str().expect("an exception names its case").to_owned()
     };
@@ -279,11 +280,12 @@ fn deliberate_differences_are_documented_with_their_cases() {
         .iter()
         .filter(|case| !root().join(format!("tests/conformance/cases/{case}.json")).exists());
     let lost =
-        lost.map(|case| format!("tests/conformance/README.md names {case}, which is no case"));
+        lost.map(|case| format!("tests/conformance/README.md names {case}, which does not exist"));
     assert_none(&missing.chain(lost).collect::<Vec<_>>());
 }
 
-/// Private items, which rustdoc cannot link to from the page of the crate, are named with their files.
+/// Private items are named with their files, because rustdoc cannot link to them from the crate
+/// page.
 #[test]
 fn the_walks_name_items_that_exist() {
     let lines: Vec<String> = read("src/lib.rs")

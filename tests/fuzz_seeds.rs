@@ -1,16 +1,13 @@
-//! Every seed of every fuzz target goes through it, without a fuzzer. Where one found an input that did harm, it is here.
+//! Seeds of all fuzz targets, run without a fuzzer. They include the inputs that once failed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[path = "../fuzz/targets.rs"]
-#[expect(
-    unreachable_pub,
-    reason = "it is the library of the fuzz targets, which are programs of their own"
-)]
+#[expect(unreachable_pub, reason = "library of the fuzz targets, which are separate programs")]
 mod targets;
 
-/// The seeds of a target. What a fuzzer left beside them, without an ending, is none.
+/// Seeds of a target. Files without an extension come from a fuzzer and are skipped.
 fn seeds(target: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(target);
     let entries = fs::read_dir(&folder).unwrap_or_else(|why| panic!("{}: {why}", folder.display()));
@@ -24,7 +21,7 @@ fn every_seed_of_every_target_does_no_harm() {
         let seeds = seeds(target.name);
         assert!(!seeds.is_empty(), "{} has no seeds", target.name);
         for seed in seeds {
-            // Says which seed it is, should the target panic.
+            // Names the seed in the output if the target panics.
             println!("{}", seed.display());
             (target.run)(&fs::read(&seed).unwrap());
         }

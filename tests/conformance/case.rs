@@ -1,5 +1,5 @@
-//! A recorded conversation: what its file says, and how a placeholder in a request is filled. Reading is strict: an
-//! option that the replayer does not know is an error, not something to pass over.
+//! Recorded conversation: its file format and the placeholders of its requests. Parsing is strict:
+//! an unknown option is an error.
 
 use std::collections::BTreeMap;
 use std::{fs, path::Path};
@@ -12,93 +12,93 @@ use serde_json::{Map, Value};
 
 use super::json;
 
-/// A file under `cases`.
+/// File under `cases`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
-    /// `area/case`, which is also where the file is.
+    /// `area/case`, which is also the path of the file.
     pub(crate) name: String,
-    /// The promise that the case checks.
+    /// Rule that the case checks.
     pub(crate) about: String,
     pub(crate) steps: Vec<Step>,
-    /// Requests that are sent before and after the steps, whatever comes back.
+    /// Requests that are sent before and after the steps; their responses are ignored.
     #[serde(default)]
     pub(crate) cleanup: Vec<Value>,
 }
 
-/// A request with the answer that was recorded, and what of it is compared.
+/// Request with its recorded response and the options of their comparison.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Step {
-    /// A [`Request`] whose placeholders are not filled yet.
+    /// [`Request`] with unfilled placeholders.
     pub(crate) request: Value,
     /// `{"status", "headers", "body" | "text" | "base64" | "events" | "keys"}`, normalised.
     #[serde(default = "nothing")]
     pub(crate) response: Value,
-    /// The identity that sends the request.
+    /// Identity that sends the request.
     #[serde(default = "admin", rename = "as")]
     pub(crate) identity: String,
-    /// Variables to take out of the answer, with the place of each; `headers.x` is the header x.
+    /// Variables to capture from the response, with the path of each; `headers.x` is the header x.
     #[serde(default)]
     pub(crate) capture: BTreeMap<String, String>,
-    /// Captured variables that later answers are compared with.
+    /// Captured variables that become placeholders in later responses.
     #[serde(default)]
     pub(crate) back: Vec<String>,
-    /// `managedFields`, when it is to be compared.
+    /// `managedFields`, if it is compared.
     #[serde(default)]
     pub(crate) keep: Vec<String>,
-    /// Places that are not compared.
+    /// Paths that are not compared.
     #[serde(default)]
     pub(crate) skip: Vec<String>,
-    /// Regular expressions with their replacements, for every string of the answer.
+    /// Regular expressions with their replacements, for every string of the response.
     #[serde(default)]
     pub(crate) scrub: Vec<(String, String)>,
-    /// Lists whose order is not compared.
+    /// Lists that are compared regardless of order.
     #[serde(default)]
     pub(crate) unordered: Vec<String>,
-    /// Lists of which only the elements are compared that have this value at this place.
+    /// Lists that are compared only in the elements with this value at this path.
     #[serde(default)]
     pub(crate) filter: BTreeMap<String, (String, Value)>,
-    /// Objects of which only the keys that match are compared, instead of the answer.
+    /// Objects that are compared instead of the response, in the keys that match only.
     pub(crate) keys: Option<BTreeMap<String, String>>,
-    /// The least and the most seconds that the answer may take.
+    /// Minimum and maximum duration of the request in seconds.
     #[serde(default = "any_time")]
     pub(crate) seconds: (f64, f64),
-    /// Seconds to wait before the request.
+    /// Delay before the request in seconds.
     #[serde(default)]
     pub(crate) wait: f64,
 }
 
-/// A request as recorded, placeholders filled.
+/// Recorded request with filled placeholders.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Request {
     pub(crate) method: String,
-    /// The request target, to be sent as it stands.
+    /// Request target, sent unchanged.
     pub(crate) path: String,
-    /// A text is a header line, a list is a header line each, null takes a default away.
+    /// A string is one header line, a list is several lines, null removes a default.
     #[serde(default)]
     pub(crate) headers: Map<String, Value>,
     #[serde(default, deserialize_with = "even_null")]
     body: Option<Value>,
     text: Option<String>,
     base64: Option<String>,
-    /// The answer is a stream of events.
+    /// The response is a stream of events.
     #[serde(default)]
     pub(crate) watch: bool,
-    /// The answer is compared as text although it is JSON.
+    /// The response is compared as text although it is JSON.
     #[serde(default)]
     pub(crate) verbatim: bool,
-    /// Seconds during which the request is repeated until the answer is the wanted one.
+    /// Seconds during which the request is repeated until the response matches.
     #[serde(default)]
     pub(crate) retry: f64,
-    /// Of interest to whoever records only.
+    /// Used by the recorder only.
     #[serde(rename = "until")]
     _until: Option<u16>,
 }
 
 impl Case {
-    /// Reads a case and checks that it can be sent and that it is where its name says.
+    /// Reads a case and checks its requests and that its name matches its path.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -106,7 +106,7 @@ impl Case {
             serde_json::from_str(&text).with_context(|| format!("reading {}", path.display()))?;
         ensure!(
             path.with_extension("").ends_with(&case.name),
-            "{} calls itself {}",
+            "{} has the name {}",
             path.display(),
             case.name
         );
@@ -116,8 +116,8 @@ impl Case {
         Ok(case)
     }
 
-    /// Whether only a server that belongs to a cluster can answer: one that knows users and roles, or that a namespace is missing in
-    /// which something is to be made.
+    /// Returns true if the case needs a server in a cluster: with users and roles, or with a create
+    /// in a missing namespace.
     pub(crate) fn needs_cluster(&self) -> bool {
         let text =
             |step: &Step, key: &str| step.request[key].as_str().unwrap_or_default().to_owned();
@@ -128,22 +128,23 @@ impl Case {
         self.area() == "authz" || self.steps.iter().any(makes_in_missing_namespace)
     }
 
-    /// The part of the name that tells the area.
+    /// Area part of the name.
     pub(crate) fn area(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()
     }
 }
 
 impl Request {
-    /// Fills the placeholders of a recorded request: `${NAME}` with a variable, `${x*1000}` with a thousand letters x.
+    /// Fills the placeholders of a recorded request: `${NAME}` with a variable, `${x*1000}` with a
+    /// thousand letters x.
     pub(crate) fn fill(recorded: &Value, variables: &BTreeMap<String, String>) -> Result<Self> {
-        let placeholder = Regex::new(r"\$\{(?:x\*(\d+)|(\w+))\}").expect("the pattern is one");
+        let placeholder = Regex::new(r"\$\{(?:x\*(\d+)|(\w+))\}").expect("the pattern is valid");
         let filled = fill(recorded, &placeholder, variables)?;
         serde_json::from_value(filled)
-            .context("a request that is none after filling its placeholders")
+            .context("the request is invalid after filling its placeholders")
     }
 
-    /// The bytes of the body, if there is one. JSON is written as when recording.
+    /// Bytes of the body, if any. JSON is formatted as in the recording.
     pub(crate) fn bytes(&self) -> Result<Option<Vec<u8>>> {
         Ok(match (&self.body, &self.text, &self.base64) {
             (Some(body), ..) => Some(json::spaced(body).into_bytes()),
@@ -153,15 +154,15 @@ impl Request {
         })
     }
 
-    /// Whether the body is JSON, which is then said without a header of the case.
+    /// Returns true if the body is JSON, which sets the default `content-type`.
     pub(crate) fn has_json(&self) -> bool {
         self.body.is_some()
     }
 
-    /// The lines of a header of the case.
+    /// Lines of a header of the case.
     pub(crate) fn lines(value: &Value) -> Result<Vec<String>> {
         let text =
-            |value: &Value| value.as_str().map(str::to_owned).context("a header line is a text");
+            |value: &Value| value.as_str().map(str::to_owned).context("a header line is a string");
         match value {
             Value::Null => Ok(Vec::new()),
             Value::Array(list) => list.iter().map(text).collect(),
@@ -197,7 +198,7 @@ fn fill_text(
         .filter_map(|found| found.get(2))
         .find(|name| !variables.contains_key(name.as_str()))
     {
-        bail!("the variable {} has no value here", unknown.as_str());
+        bail!("the variable {} is not captured yet", unknown.as_str());
     }
     let put = |found: &Captures<'_>| match (found.get(1), found.get(2)) {
         (Some(count), _) => "x".repeat(count.as_str().parse().unwrap_or_default()),

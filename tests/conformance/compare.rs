@@ -1,4 +1,4 @@
-//! Compares a normalised answer with a recorded one, as far as the step wants it compared.
+//! Comparison of a normalised response with the recording, under the options of the step.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{case::Step, json};
 
-/// A copy of an answer without what the step leaves open.
+/// A copy of a response without the parts that the step ignores.
 pub(crate) fn without(answer: &Value, step: &Step) -> Value {
     let mut answer = answer.clone();
     for (place, (path, wanted)) in &step.filter {
@@ -27,7 +27,7 @@ pub(crate) fn without(answer: &Value, step: &Step) -> Value {
     answer
 }
 
-/// Every difference, a line each, with the place where it is.
+/// All differences, one line each, with their paths.
 pub(crate) fn differences(expected: &Value, seen: &Value) -> Vec<String> {
     let mut found = Vec::new();
     compare(expected, seen, "", &mut found);
@@ -79,7 +79,7 @@ fn compare(expected: &Value, seen: &Value, place: &str, found: &mut Vec<String>)
     }
 }
 
-/// An order for lists that have none: by what is written, keys sorted.
+/// Sort key for unordered lists: the JSON text with sorted keys.
 fn by_text(a: &Value, b: &Value) -> Ordering {
     let text = |value: &Value| {
         let mut value = value.clone();

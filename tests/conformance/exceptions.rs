@@ -1,5 +1,5 @@
-//! The steps whose recorded answer is known not to be ours: why, and what we answer instead. An exception is a promise
-//! like the recording that it replaces, so it is compared as strictly.
+//! Known differences from the recordings: steps with the reason and the actual response. The
+//! response of an exception is compared as strictly as a recording.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,41 +9,41 @@ use serde_json::Value;
 
 use super::case::Case;
 
-/// Why an answer differs.
+/// Reason for a different response.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Reason {
-    /// A deliberate difference, listed in `tests/conformance/README.md`.
+    /// Deliberate difference, listed in `tests/conformance/README.md`.
     DeliberateDifference,
-    /// The message carries the wording of a parser that we do not use.
+    /// Wording of another parser in the message.
     ParserWording,
-    /// Not there yet.
+    /// Feature not implemented yet.
     LaterIssue,
-    /// Nobody said why so far. Not accepted in the file of the repository.
+    /// Missing reason. `exceptions.json` must not contain it.
     #[serde(rename = "TODO")]
     Todo,
 }
 
-/// One step that is not answered as recorded.
+/// Step whose response differs from the recording.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Exception {
     pub(crate) case: String,
-    /// Counted from one.
+    /// Number of the step, counted from one.
     pub(crate) step: usize,
     pub(crate) reason: Reason,
-    /// A sentence for the reader.
+    /// Explanation for readers.
     pub(crate) why: String,
-    /// Our answer, in the form of a recorded response.
+    /// Actual response, in the form of a recorded response.
     pub(crate) answer: Value,
 }
 
-/// The exceptions that are accepted; none by default.
+/// Accepted exceptions; none by default.
 #[derive(Default)]
 pub(crate) struct Exceptions(Vec<Exception>);
 
 impl Exceptions {
-    /// Reads the file and refuses an exception without a reason and two exceptions for one step.
+    /// Reads the file. Exceptions without a reason and duplicates for one step are errors.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
@@ -56,14 +56,8 @@ impl Exceptions {
         for Exception { case, step, reason, why, .. } in &all {
             let reasoned =
                 *reason != Reason::Todo && !why.trim().is_empty() && !why.contains("TODO");
-            ensure!(
-                reasoned,
-                "{case} step {step}: the reason of this exception is still to be said"
-            );
-            ensure!(
-                steps.insert((case, step)),
-                "{case} step {step}: there are two exceptions for this step"
-            );
+            ensure!(reasoned, "{case} step {step}: this exception needs a reason");
+            ensure!(steps.insert((case, step)), "{case} step {step}: this step has two exceptions");
         }
         Ok(Self(all))
     }
@@ -74,28 +68,29 @@ impl Exceptions {
             .with_context(|| format!("writing {}", path.display()))
     }
 
-    /// The exception for a step, if there is one.
+    /// Exception for a step, if any.
     pub(crate) fn find(&self, case: &str, step: usize) -> Option<&Exception> {
         self.0.iter().find(|each| each.case == case && each.step == step)
     }
 
-    /// The exceptions that name a step that no case has; those for a case that is not there count with [`MissingCase::Refused`] only.
+    /// Exceptions for steps that no case has. Exceptions for missing cases count with
+    /// [`MissingCase::Refused`] only.
     pub(crate) fn without_step(&self, cases: &[Case], missing_case: MissingCase) -> Vec<String> {
         let stray = |each: &&Exception| match cases.iter().find(|case| case.name == each.case) {
             Some(case) => !(1..=case.steps.len()).contains(&each.step),
             None => missing_case == MissingCase::Refused,
         };
         let line = |each: &Exception| {
-            format!("{} step {}: an exception for a step that is not there", each.case, each.step)
+            format!("{} step {}: an exception for a missing step", each.case, each.step)
         };
         self.0.iter().filter(stray).map(line).collect()
     }
 }
 
-/// What to think of an exception for a case that is not among those that were read.
+/// Handling of an exception for a missing case.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MissingCase {
-    /// All cases were read: it is a mistake.
+    /// All cases were read: a missing case is an error.
     Refused,
     /// Only some cases were read.
     Accepted,

@@ -1,12 +1,13 @@
-//! JSON as the recordings write it, and places in it. Nothing here knows what a case is.
+//! JSON in the format of the recordings, and paths into it, independent of cases.
 
 use std::io;
 
 use serde::Serialize;
 use serde_json::{Value, ser::Formatter};
 
-/// Writes JSON with a space after commas and colons and with every letter escaped that is not printable ASCII: request bodies were sent
-/// like this, and some recorded messages quote them.
+/// Writes JSON with a space after commas and colons and with every character escaped that is not
+/// printable ASCII. Recorded request bodies have this format, and some recorded messages quote
+/// them.
 pub(crate) fn spaced(value: &Value) -> String {
     let mut bytes = Vec::new();
     let mut writer = serde_json::Serializer::with_formatter(&mut bytes, Spaced);
@@ -14,12 +15,12 @@ pub(crate) fn spaced(value: &Value) -> String {
     String::from_utf8(bytes).expect("the formatter writes ASCII")
 }
 
-/// Splits a place like `a.b[0].c` into its parts; an empty place is the whole.
+/// Splits a path like `a.b[0].c` into its parts; an empty path is the whole value.
 pub(crate) fn parts(place: &str) -> impl DoubleEndedIterator<Item = &str> {
     place.split(['.', '[', ']']).filter(|part| !part.is_empty())
 }
 
-/// The value at a place, if there is one.
+/// Value at a path, if any.
 pub(crate) fn lookup<'a>(value: &'a Value, place: &str) -> Option<&'a Value> {
     parts(place).try_fold(value, |value, part| match value {
         Value::Array(list) => list.get(part.parse::<usize>().ok()?),
@@ -27,7 +28,7 @@ pub(crate) fn lookup<'a>(value: &'a Value, place: &str) -> Option<&'a Value> {
     })
 }
 
-/// The value at a place, if there is one, to be changed.
+/// Mutable value at a path, if any.
 pub(crate) fn lookup_mut<'a>(value: &'a mut Value, place: &str) -> Option<&'a mut Value> {
     parts(place).try_fold(value, |value, part| match value {
         Value::Array(list) => list.get_mut(part.parse::<usize>().ok()?),
@@ -35,7 +36,7 @@ pub(crate) fn lookup_mut<'a>(value: &'a mut Value, place: &str) -> Option<&'a mu
     })
 }
 
-/// Takes the value at a place away, if there is one.
+/// Removes the value at a path, if any.
 pub(crate) fn remove(value: &mut Value, place: &str) {
     let mut path: Vec<&str> = parts(place).collect();
     let Some(last) = path.pop() else { return };

@@ -1,5 +1,5 @@
-//! Turns an answer into the form that is recorded: status, the headers that count, and the body as JSON, text, base64,
-//! events or keys, scrubbed.
+//! Conversion of a response into the recorded form: status, compared headers, and the body as JSON,
+//! text, base64, events or keys, scrubbed.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::case::{Request, Step};
 use super::{json, scrub::Scrubber};
 use crate::support::client::Answer;
 
-/// The headers that are compared.
+/// Headers that are compared.
 const HEADERS: [&str; 13] = [
     "content-type",
     "cache-control",
@@ -29,7 +29,7 @@ const HEADERS: [&str; 13] = [
     "etag",
 ];
 
-/// The answer as it is recorded and compared.
+/// Response in the recorded form.
 pub(crate) fn observe(
     answer: &Answer,
     request: &Request,
@@ -65,7 +65,8 @@ pub(crate) fn observe(
     Ok(seen)
 }
 
-/// Takes a value out of an answer as it came: out of its body, which must call itself JSON, or with `headers.x` a header.
+/// Captures a value from the raw response: from its body, which must be declared as JSON, or from a
+/// header with `headers.x`.
 pub(crate) fn take(answer: &Answer, place: &str) -> Result<String> {
     let headers: Map<String, Value> =
         answer.headers.iter().map(|(name, value)| (name.clone(), value.as_str().into())).collect();
@@ -74,7 +75,7 @@ pub(crate) fn take(answer: &Answer, place: &str) -> Result<String> {
         answer.json().ok().filter(|body| json && body.is_object()).unwrap_or_else(|| json!({}));
     parsed["headers"] = headers.into();
     let found = json::lookup(&parsed, place)
-        .with_context(|| format!("cannot take {place} out of the answer"))?;
+        .with_context(|| format!("cannot capture {place} from the response"))?;
     Ok(found.as_str().map_or_else(|| found.to_string(), str::to_owned))
 }
 
@@ -102,7 +103,7 @@ fn keys(parsed: &Value, wanted: &BTreeMap<String, String>) -> Result<Value> {
     for (place, pattern) in wanted {
         let pattern = Regex::new(pattern)?;
         let object = json::lookup(parsed, place).and_then(Value::as_object);
-        let object = object.with_context(|| format!("the answer has no object at {place:?}"))?;
+        let object = object.with_context(|| format!("the response has no object at {place:?}"))?;
         let mut keys: Vec<&str> =
             object.keys().map(String::as_str).filter(|key| pattern.is_match(key)).collect();
         keys.sort();

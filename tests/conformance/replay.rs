@@ -1,5 +1,6 @@
-//! Sends the requests of a case one after the other and tells every difference from the recorded answers. It knows
-//! nothing of any resource: what to send, what to compare and what to leave open stand in the case.
+//! Replay of cases: sends the requests of a case in order and reports every difference from the
+//! recorded responses. It is independent of resources: requests and comparison options come from
+//! the case.
 
 pub(crate) mod case;
 pub(crate) mod compare;
@@ -22,55 +23,55 @@ use self::exceptions::{Exception, Exceptions, Reason};
 use self::scrub::{Rules, Scrubber};
 use crate::support::client::{self, Answer, Client};
 
-/// The pause between two tries of a request that may be repeated.
+/// Pause between two attempts of a repeated request.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What every case is replayed with.
+/// Common parameters of all replays.
 pub(crate) struct Replayer {
-    /// The identities that cases name.
+    /// Identities that cases name.
     pub(crate) clients: BTreeMap<String, Client>,
-    /// Variables that cases use without capturing them. Their values become placeholders in answers.
+    /// Variables that cases use without capturing them. Their values become placeholders in
+    /// responses.
     pub(crate) given: BTreeMap<String, String>,
     pub(crate) exceptions: Exceptions,
-    /// Prints every exchange.
     pub(crate) show: Show,
     pub(crate) rules: Rules,
 }
 
-/// Whether exchanges are printed.
+/// Printing of exchanges.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Show {
     Nothing,
     Exchanges,
 }
 
-/// What came of a case.
+/// Result of a case.
 #[derive(Default)]
 pub(crate) struct Outcome {
-    /// What is wrong, each with its step, counted from one; 0 is the case itself.
+    /// Failures, each with its step, counted from one; 0 is the case itself.
     pub(crate) findings: Vec<(usize, String)>,
-    /// The steps that differ from the recording, with what was answered.
+    /// Steps that differ from the recording, with their responses.
     pub(crate) differing: Vec<Exception>,
 }
 
-/// What one try of a step came to.
+/// Result of one attempt of a step.
 struct Try {
     answer: Answer,
     seen: Value,
     took: f64,
-    /// How it differs from the exception if there is one, else from the recording.
+    /// Differences from the exception, if any, or from the recording.
     wrong: Vec<String>,
 }
 
-/// The variables of a case on its way.
+/// Variables during the replay of a case.
 struct Variables {
     values: BTreeMap<String, String>,
-    /// Values with the placeholder that each of them is in answers.
+    /// Values with their placeholders in responses.
     back: Vec<(String, String)>,
 }
 
 impl Replayer {
-    /// Replays a case, cleaning up before and after.
+    /// Replays a case, with its cleanup before and after.
     pub(crate) async fn replay(&self, case: &Case) -> Outcome {
         let mut outcome = Outcome::default();
         if let Err(error) = self.replay_into(case, &mut outcome).await {
@@ -124,9 +125,9 @@ impl Replayer {
         let answered = without(&last.seen, step);
         if differences(&without(&step.response, step), &answered).is_empty() {
             if exception.is_some() {
-                outcome.findings.push(line(
-                    "is listed as an exception, but is answered as recorded".to_owned(),
-                ));
+                outcome
+                    .findings
+                    .push(line("has an exception, but matches the recording".to_owned()));
             }
         } else {
             outcome.findings.extend(last.wrong.into_iter().map(line));
@@ -169,15 +170,14 @@ impl Replayer {
 
     async fn send(&self, identity: &str, request: &Request) -> Result<Answer> {
         let client = self.clients.get(identity);
-        let client = client
-            .with_context(|| format!("there is no identity called {identity:?} in this test"))?;
+        let client = client.with_context(|| format!("this test has no identity {identity:?}"))?;
         let line = || format!("{} {}", request.method, request.path);
         client.send_unchecked(to_be_sent(request)?).await.with_context(line)
     }
 }
 
 impl Variables {
-    /// Takes what a step captures out of its answer; returns what could not be taken.
+    /// Captures variables from the response of a step; returns the failures.
     fn capture(&mut self, step: &Step, answer: &Answer) -> Vec<String> {
         let mut errors = Vec::new();
         for (name, place) in &step.capture {
@@ -194,9 +194,10 @@ impl Variables {
     }
 }
 
-/// The request of a case with the headers that every request has unless the case says otherwise.
+/// Request of a case with the default headers that the case does not override.
 fn to_be_sent(request: &Request) -> Result<client::Request> {
-    // URLs must not hold these, and our HTTP library refuses them; escaped they mean the same.
+    // URLs must not contain these characters, and the HTTP library refuses them; escaped they mean
+    // the same.
     let target = request.path.replace('<', "%3C").replace('>', "%3E");
     let mut sent = client::Request::new(&request.method, &target);
     sent.body = request.bytes()?;
@@ -216,9 +217,10 @@ fn to_be_sent(request: &Request) -> Result<client::Request> {
     Ok(sent)
 }
 
-/// What must hold for every answer; where a step leaves the whole body open, not that an error is a `Status`, because
-/// outside of the API group the reference answers 404 with a list of paths. An exception that is a status alone says that the
-/// library refuses the request, before the server sees it.
+/// Violated rules for all responses. A step that ignores the body also skips the rule that errors
+/// are a `Status`: outside of the API group the reference answers 404 with a list of paths. An
+/// exception with a status alone means that the HTTP library rejects the request before the server
+/// handles it.
 fn broken_promises(answer: &Answer, step: &Step, exception: Option<&Exception>) -> Vec<String> {
     let is_status_alone =
         |answer: &Value| answer.as_object().is_some_and(|answer| answer.keys().eq(["status"]));
@@ -234,7 +236,7 @@ fn broken_promises(answer: &Answer, step: &Step, exception: Option<&Exception>) 
     }
 }
 
-/// An exception as it is to be written: a reason that was given counts as long as the answer is the one it was given for.
+/// Exception to write for a step. A reason stays valid as long as its response is unchanged.
 fn to_be_reasoned(
     case: &str,
     step: usize,

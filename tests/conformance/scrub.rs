@@ -1,5 +1,5 @@
-//! Writes placeholders for what differs from run to run, so that an answer can be compared with a recorded one. It must
-//! not hide anything else: what it replaces stands here, rule by rule.
+//! Placeholders for values that differ between runs, so that a response is comparable with a
+//! recorded one. Each rule replaces only such values.
 
 use jiff::{SignedDuration, Timestamp};
 use regex::{Captures, Regex};
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::case::Step;
 
-/// Texts with something of the run in them, and what is put for it.
+/// Patterns of values that differ between runs, with their placeholders.
 const PLACES: [(&str, &str); 9] = [
     (
         r"\b(?:Less than a second|1 second|\d+ seconds|About a minute|\d+ minutes|About an hour|\d+ hours) ago\b",
@@ -22,12 +22,12 @@ const PLACES: [(&str, &str); 9] = [
     (r"\b[0-9A-F]{128}\b", "<hash>"),
     (r#"(in scheme \\?")[^"\\]*"#, "${1}<scheme>"),
 ];
-/// So many letters x are written as their number.
+/// Minimum length of a run of letters x that is written as its length.
 const MANY: usize = 1000;
-/// A timestamp this near to now is one of this run; another one is part of what was asked for.
+/// Maximum distance from now of a timestamp that this run created; others come from requests.
 const RECENT: SignedDuration = SignedDuration::from_hours(24);
 
-/// The rules that hold for every answer, compiled once.
+/// Rules for all responses, compiled once.
 pub(crate) struct Rules {
     places: Vec<(Regex, String)>,
     letters: Regex,
@@ -38,7 +38,7 @@ pub(crate) struct Rules {
 impl Rules {
     /// Compiles the rules.
     pub(crate) fn new() -> Self {
-        let pattern = |text| Regex::new(text).expect("a rule of this file is a regular expression");
+        let pattern = |text| Regex::new(text).expect("the rules are valid regular expressions");
         Self {
             places: PLACES.into_iter().map(|(from, to)| (pattern(from), to.to_owned())).collect(),
             letters: pattern("x+"),
@@ -48,7 +48,7 @@ impl Rules {
     }
 }
 
-/// The rules for the answers of one step.
+/// Rules for the responses of one step.
 pub(crate) struct Scrubber<'a> {
     rules: &'a Rules,
     of_step: Vec<(Regex, String)>,
@@ -58,14 +58,14 @@ pub(crate) struct Scrubber<'a> {
 }
 
 impl<'a> Scrubber<'a> {
-    /// `back` has values with the placeholder of each, to be put in before anything else.
+    /// `back` has values with their placeholders, which are replaced first.
     pub(crate) fn new(
         rules: &'a Rules,
         step: &'a Step,
         back: &'a [(String, String)],
         now: Timestamp,
     ) -> Result<Self, regex::Error> {
-        let group = Regex::new(r"\\(\d)").expect("the pattern is one");
+        let group = Regex::new(r"\\(\d)").expect("the pattern is valid");
         // The recordings write a group of the expression as \1.
         let put = |text: &str| group.replace_all(&text.replace('$', "$$"), "$${${1}}").into_owned();
         let of_step = step
@@ -76,7 +76,7 @@ impl<'a> Scrubber<'a> {
         Ok(Self { rules, of_step, back, keep: &step.keep, now })
     }
 
-    /// A value with every string in it scrubbed and its keys sorted.
+    /// A value with all its strings scrubbed and its keys sorted.
     pub(crate) fn value(&self, value: &Value) -> Value {
         self.value_of("", value)
     }
@@ -104,11 +104,12 @@ impl<'a> Scrubber<'a> {
         }
     }
 
-    /// A text with what differs from run to run replaced.
+    /// A text with the values that differ between runs replaced.
     pub(crate) fn text(&self, text: &str) -> String {
         let mut text =
             self.back.iter().fold(text.to_owned(), |text, (value, name)| text.replace(value, name));
-        // First, for it makes texts short that would take all others seconds, in which nothing else goes on.
+        // First, because it shortens texts on which the other rules would take seconds and block
+        // the test.
         replace(&mut text, &self.rules.letters, |found| match found[0].len() {
             many @ MANY.. => format!("${{x*{many}}}"),
             _ => found[0].to_owned(),
@@ -131,7 +132,7 @@ impl<'a> Scrubber<'a> {
     }
 }
 
-/// Replaces every match; most texts have none and are left where they are.
+/// Replaces every match; most texts have none and are not copied.
 fn replace(text: &mut String, pattern: &Regex, put: impl FnMut(&Captures<'_>) -> String) {
     if pattern.is_match(text) {
         *text = pattern.replace_all(text, put).into_owned();

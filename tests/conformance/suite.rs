@@ -1,5 +1,5 @@
-//! Replays the recorded conversations of some areas and reports on them. What the test binaries that do so have in
-//! common; who the identities are is theirs to say.
+//! Suite of recorded conversations of some areas, with a report. Shared by the test binaries, which
+//! supply the identities.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::replay::exceptions::{Exceptions, MissingCase};
 use crate::replay::{Outcome, Replayer, Show, scrub::Rules};
 use crate::support::client::Client;
 
-/// So many findings of a case are printed.
+/// Maximum number of printed findings per case.
 const LINES: usize = 12;
 
-/// What is to be replayed, with the reasons of what is not answered as recorded.
+/// Cases to replay, with their exceptions.
 pub(crate) struct Suite {
     cases: Vec<Case>,
     exceptions: Exceptions,
@@ -24,12 +24,12 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// The cases that are `wanted`, as far as the environment does not choose others. Panics when the exceptions and all
-    /// cases do not fit together.
+    /// The `wanted` cases, restricted by the environment. Panics if the exceptions do not match the
+    /// cases.
     pub(crate) fn of(wanted: impl Fn(&Case) -> bool) -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
         let exceptions =
-            Exceptions::read(&here.join("exceptions.json")).expect("the exceptions can be used");
+            Exceptions::read(&here.join("exceptions.json")).expect("the exceptions are valid");
         let (folder, missing_case) = match env::var_os("CONFORMANCE_CASES") {
             Some(elsewhere) => (PathBuf::from(elsewhere), MissingCase::Accepted),
             None => (here.join("cases"), MissingCase::Refused),
@@ -39,19 +39,19 @@ impl Suite {
         assert!(stray.is_empty(), "{}", stray.join("\n"));
         let show = keep_shown(&mut cases);
         cases.retain(wanted);
-        // Whoever chooses cases may have chosen none of these.
+        // The selection by the environment may exclude all cases of this suite.
         let chosen = show == Show::Exchanges || missing_case == MissingCase::Accepted;
-        assert!(chosen || !cases.is_empty(), "there are no cases to replay");
+        assert!(chosen || !cases.is_empty(), "no case to replay");
         Self { cases, exceptions, show }
     }
 
-    /// The cases that are `wanted`, none of whose answers may differ from the recorded one: for a place that has what the
-    /// exceptions say is missing elsewhere.
+    /// The `wanted` cases without exceptions: for a server in a cluster, which has the features
+    /// that the exceptions declare missing.
     pub(crate) fn as_recorded(wanted: impl Fn(&Case) -> bool) -> Self {
         Self { exceptions: Exceptions::default(), ..Self::of(wanted) }
     }
 
-    /// Sends the requests in the name of these identities. Panics when a case is not answered as it should be.
+    /// Replays the cases as these identities. Panics on an unexpected response.
     pub(crate) async fn replay(self, clients: BTreeMap<String, Client>) {
         let Self { cases, exceptions, show } = self;
         let replayer =
@@ -66,11 +66,11 @@ impl Suite {
         let failed =
             outcomes.iter().filter(|(case, outcome)| report(case, outcome).is_err()).count();
         println!("{} passed, {failed} failed", outcomes.len() - failed);
-        assert_eq!(failed, 0, "so many cases are not answered as recorded");
+        assert_eq!(failed, 0, "number of cases that differ from the recording");
     }
 }
 
-/// Keeps the cases that are to be shown, if any are.
+/// Keeps the cases that `CONFORMANCE_SHOW` selects, if set.
 fn keep_shown(cases: &mut Vec<Case>) -> Show {
     let Ok(shown) = env::var("CONFORMANCE_SHOW") else { return Show::Nothing };
     cases.retain(|case| case.name == shown || case.area() == shown);
@@ -78,8 +78,8 @@ fn keep_shown(cases: &mut Vec<Case>) -> Show {
     Show::Exchanges
 }
 
-/// Areas use names of their own, so they run side by side, each in a task of its own, since comparing large answers takes a while;
-/// the cases of an area share names and run one by one.
+/// Replays areas in parallel, each in its own task, because comparisons of large responses take a
+/// while. Cases of an area share names and run in sequence.
 async fn replay_by_area(replayer: Arc<Replayer>, cases: Vec<Case>) -> Vec<(Case, Outcome)> {
     let mut areas: BTreeMap<String, Vec<Case>> = BTreeMap::new();
     for case in cases {
@@ -103,7 +103,7 @@ async fn replay_by_area(replayer: Arc<Replayer>, cases: Vec<Case>) -> Vec<(Case,
         .collect()
 }
 
-/// Prints what is wrong with a case, if anything is.
+/// Prints the failures of a case, if any.
 fn report(case: &Case, outcome: &Outcome) -> Result<(), ()> {
     if outcome.findings.is_empty() {
         return Ok(());
@@ -115,15 +115,15 @@ fn report(case: &Case, outcome: &Outcome) -> Result<(), ()> {
     Err(())
 }
 
-/// The cases of all files below a folder, by name.
+/// Cases of all files below a folder, by name.
 fn read_cases(folder: &Path) -> Vec<Case> {
     let mut cases = Vec::new();
-    for entry in fs::read_dir(folder).expect("the folder of cases can be read") {
-        let path = entry.expect("the folder of cases can be read").path();
+    for entry in fs::read_dir(folder).expect("the folder of cases is readable") {
+        let path = entry.expect("the folder of cases is readable").path();
         if path.is_dir() {
             cases.extend(read_cases(&path));
         } else if path.extension().is_some_and(|extension| extension == "json") {
-            cases.push(Case::read(&path).expect("a case can be read"));
+            cases.push(Case::read(&path).expect("a case is valid"));
         }
     }
     cases.sort_by(|a, b| a.name.cmp(&b.name));
