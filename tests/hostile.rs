@@ -1,22 +1,24 @@
-//! Hostile requests against the real binary: what they cost, what they are answered, and that nobody
-//! else notices.
+//! Hostile requests against the real binary: their cost, their responses, and their effect on other
+//! users.
 //!
-//! Each row of a table is one attack with ceilings: CPU seconds and peak memory of the server process,
-//! and bytes of the largest answer. A row fails where a ceiling or an expected status is missed, where
-//! the server ends, where `/livez` takes a second or longer at any moment of the row, or where another
-//! user's GET of an ImageStreamImage fails afterwards. `attacks` has rows for attacks that once stopped
-//! the server, locked others out or forged images; `held` has rows for those that never worked.
+//! Each row of a table is one attack with limits: CPU seconds and peak memory of the server
+//! process, and bytes of the largest response. A row fails if it exceeds a limit or gets an
+//! unexpected status, if the server ends, if `/livez` takes a second or longer at any moment of the
+//! row, or if another user's GET of an ImageStreamImage fails afterwards. `attacks` has rows for
+//! attacks that once stopped the server, locked out other users or forged images; `held` has rows
+//! for attacks that never worked.
 //!
-//! The binary is a test without libtest, because rows must run one after the other to be measured:
+//! The binary does not use libtest, because rows must run in sequence to be measured:
 //!
-//! * `cargo test --test hostile` runs the short form in some three minutes on two idle cores;
-//! * `cargo test --test hostile -- c1 http2` runs the rows whose names contain `c1` or `http2`, `-- --list`
-//!   prints all names;
-//! * `HOSTILE_FORM=long cargo test --test hostile` runs the long form: larger sizes and more repeats, for
-//!   changes to parsers, patches, limits and the listener. It takes about ten times as long.
+//! * `cargo test --test hostile` runs the short form in about three minutes on two idle cores;
+//! * `cargo test --test hostile -- c1 http2` runs the rows whose names contain `c1` or
+//!   `http2`, `-- --list` prints all names;
+//! * `HOSTILE_FORM=long cargo test --test hostile` runs the long form: larger sizes and more
+//!   repeats, for changes to parsers, patches, limits and the listener. It takes about ten times as
+//!   long.
 //!
-//! Ceilings hold for a debug build on a busy machine with two cores. Rows run with a server of their own
-//! unless their table shares one. Linux only: figures come from `/proc`.
+//! The limits hold for a debug build on a busy machine with two cores. Each row has its own server
+//! unless its table shares one. Linux only: measurements come from `/proc`.
 
 #[path = "hostile/attacks/mod.rs"]
 mod attacks;

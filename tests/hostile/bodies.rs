@@ -1,4 +1,4 @@
-//! Objects and shapes of bodies.
+//! Objects and request bodies.
 
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -9,12 +9,12 @@ const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const VERSION: &str = "image.openshift.io/v1";
 
-/// A digest that begins with these hexadecimal digits.
+/// Digest that begins with these hexadecimal digits.
 pub(crate) fn digest(hex: &str) -> String {
     format!("sha256:{hex:0<64}")
 }
 
-/// The digest of content.
+/// Digest of content.
 pub(crate) fn digest_of(content: &str) -> String {
     let hash = Sha256::digest(content.as_bytes());
     hash.iter().fold("sha256:".to_owned(), |text, byte| text + &format!("{byte:02x}"))
@@ -24,18 +24,18 @@ pub(crate) fn stream(name: &str) -> Value {
     json!({"kind": "ImageStream", "apiVersion": VERSION, "metadata": {"name": name}})
 }
 
-/// An image without manifest.
+/// Image without a manifest.
 pub(crate) fn image(name: &str) -> Value {
     json!({"kind": "Image", "apiVersion": VERSION, "metadata": {"name": name},
         "dockerImageReference": format!("registry.example.com/ns/s@{name}")})
 }
 
-/// What a registry sends after a push.
+/// Mapping that a registry sends after a push.
 pub(crate) fn mapping(stream: &str, tag: &str, image: &Value) -> Value {
     json!({"kind": "ImageStreamMapping", "apiVersion": VERSION, "metadata": {"name": stream}, "image": image, "tag": tag})
 }
 
-/// `before`, then `each(0)` to `each(count - 1)` with commas between them, then `after`.
+/// `before`, then `each(0)` to `each(count - 1)` separated by commas, then `after`.
 pub(crate) fn repeat(
     before: &str,
     count: usize,
@@ -52,7 +52,7 @@ pub(crate) fn repeat(
     text + after
 }
 
-/// An image with manifest and configuration.
+/// Image with manifest and configuration.
 pub(crate) struct Whole {
     pub(crate) digest: String,
     pub(crate) config: String,
@@ -61,7 +61,7 @@ pub(crate) struct Whole {
 }
 
 impl Whole {
-    /// An image whose environment and layers follow from a text.
+    /// Image whose environment and layers derive from a text.
     pub(crate) fn new(text: &str, layers: usize) -> Self {
         let layers: Vec<String> = (0..layers).map(|n| digest_of(&format!("{text} {n}"))).collect();
         let history: Vec<Value> = layers.iter().map(|layer| json!({"created_by": layer})).collect();

@@ -1,5 +1,5 @@
-//! HTTP/2 by hand (RFC 9113): frames that no polite client sends, and as much of HPACK (RFC 7541) as it
-//! takes to write any header and to read the status of an answer.
+//! HTTP/2 frames (RFC 9113) that no regular client sends, and the part of HPACK (RFC 7541) that
+//! writes any header and reads the status of a response.
 
 use std::io;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio_rustls::client::TlsStream;
 use crate::support::client::Client;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The longest wait for a frame.
+/// Longest wait for a frame.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const DATA: u8 = 0;
@@ -29,18 +29,18 @@ pub(crate) const END_STREAM: u8 = 1;
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_HEADERS: u8 = 4;
 
-/// Payload of a PING that is sent last.
+/// Payload of the final PING.
 pub(crate) const MARK: &[u8] = b"hostiles";
 
-/// End of a conversation.
+/// End of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum End {
     GoesOn,
-    /// The server has closed the connection, with this code in a GOAWAY if it sent one.
+    /// The server closed the connection, with the code of its GOAWAY, if any.
     Closed(Option<u32>),
 }
 
-/// A frame.
+/// HTTP/2 frame.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
     pub(crate) kind: u8,
@@ -55,14 +55,14 @@ impl Frame {
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
-        let length = u32::try_from(self.payload.len()).expect("a payload is short");
+        let length = u32::try_from(self.payload.len()).expect("the payload length fits");
         out.extend_from_slice(&length.to_be_bytes()[1..]);
         out.extend_from_slice(&[self.kind, self.flags]);
         out.extend_from_slice(&self.stream.to_be_bytes());
         out.extend_from_slice(&self.payload);
     }
 
-    /// The error code of RST_STREAM or GOAWAY.
+    /// Error code of RST_STREAM or GOAWAY.
     pub(crate) fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         let code = self.payload.get(at..at + 4).and_then(|code| code.try_into().ok());
@@ -70,12 +70,12 @@ impl Frame {
     }
 }
 
-/// A header block of literals without indexing and without Huffman coding.
+/// Header block of literals without indexing and without Huffman coding.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Block(pub(crate) Vec<u8>);
 
 impl Block {
-    /// A request of `mal` or whoever has the token.
+    /// Request with a bearer token, or without one if it is empty.
     pub(crate) fn request(method: &str, path: &[u8], token: &str) -> Self {
         let block = Self::default().with(":method", method.as_bytes()).with(":scheme", b"https");
         let block = block.with(":authority", b"localhost").with(":path", path);
@@ -94,7 +94,7 @@ impl Block {
         self
     }
 
-    /// The frames of the block on a stream, none longer than a server must take.
+    /// Frames of the block on a stream, within the default maximum frame size.
     pub(crate) fn frames(&self, stream: u32, flags: u8) -> Vec<Frame> {
         const LARGEST: usize = 16 << 10;
         let mut parts = self.0.chunks(LARGEST).peekable();
@@ -109,7 +109,7 @@ impl Block {
     }
 }
 
-/// An integer with a prefix of seven bits (RFC 7541, 5.1).
+/// Integer with a prefix of seven bits (RFC 7541, 5.1).
 fn write_integer(out: &mut Vec<u8>, value: usize) {
     const PREFIX: usize = 127;
     if value < PREFIX {
@@ -125,10 +125,10 @@ fn write_integer(out: &mut Vec<u8>, value: usize) {
     out.push(rest as u8);
 }
 
-/// The status that begins the first header block of a connection: an entry of the static table, or a
-/// literal with its name from there.
+/// Status at the start of the first header block of a connection: an entry of the static table, or
+/// a literal with a name from that table.
 pub(crate) fn status(block: &[u8]) -> Option<u16> {
-    // Servers may first change the size of the table.
+    // A dynamic table size update may come first.
     let block = if block.first()? >> 5 == 1 { block.get(1..)? } else { block };
     match *block.first()? {
         indexed @ 0x88..=0x8e => {
@@ -148,7 +148,8 @@ pub(crate) fn status(block: &[u8]) -> Option<u16> {
     }
 }
 
-/// Three digits in the code of RFC 7541, appendix B: 0 to 2 take five bits, 3 to 9 six.
+/// Three digits in the Huffman code of RFC 7541, appendix B: 0 to 2 take five bits, 3 to 9 take
+/// six.
 fn huffman_digits(text: &[u8]) -> Option<u16> {
     let mut bits = text.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
     let mut number = 0;
@@ -166,7 +167,7 @@ fn huffman_digits(text: &[u8]) -> Option<u16> {
     Some(number)
 }
 
-/// A connection after the exchange of settings.
+/// Connection after the exchange of settings.
 pub(crate) struct Connection {
     pub(crate) reader: Reader,
     pub(crate) writer: Writer,
@@ -183,7 +184,7 @@ pub(crate) struct Writer {
 
 impl Connection {
     /// # Errors
-    /// The server is not there or does not speak HTTP/2.
+    /// The server is unreachable or does not speak HTTP/2.
     pub(crate) async fn open(client: &Client, settings: &[(u16, u32)]) -> io::Result<Self> {
         let (reader, stream) = tokio::io::split(client.open(&["h2"]).await?);
         let mut writer = Writer { stream, next: 1 };
@@ -202,17 +203,17 @@ impl Connection {
     /// Sends a request on a new stream and returns its status.
     ///
     /// # Errors
-    /// The stream or the connection ends without an answer.
+    /// The stream or the connection ends without a response.
     pub(crate) async fn ask(&mut self, block: &Block) -> io::Result<u16> {
         let stream = self.writer.begin(block, END_STREAM).await?;
         let frame = self.answer(stream).await?;
-        status(&frame.payload).ok_or_else(|| io::Error::other("a status that cannot be read"))
+        status(&frame.payload).ok_or_else(|| io::Error::other("the status is unreadable"))
     }
 
-    /// Waits for the HEADERS of an answer and keeps in mind which other streams are reset meanwhile.
+    /// Waits for the HEADERS of a response and records other streams that are reset meanwhile.
     ///
     /// # Errors
-    /// The stream or the connection ends without an answer.
+    /// The stream or the connection ends without a response.
     pub(crate) async fn answer(&mut self, stream: u32) -> io::Result<Frame> {
         loop {
             let frame = self.reader.next().await?;
@@ -233,7 +234,7 @@ impl Connection {
 
 impl Reader {
     /// # Errors
-    /// The connection has ended, or no frame comes.
+    /// The connection has ended, or no frame arrives.
     pub(crate) async fn next(&mut self) -> io::Result<Frame> {
         timeout(PATIENCE, self.read()).await.unwrap_or_else(|late| Err(late.into()))
     }
@@ -248,7 +249,8 @@ impl Reader {
         Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
-    /// Reads until the server answers [`MARK`], that is, has read everything before it, or ends the connection.
+    /// Reads until the server acknowledges [`MARK`], and so has read all earlier frames, or ends
+    /// the connection.
     ///
     /// # Errors
     /// Neither happens in time.
@@ -283,7 +285,7 @@ impl Writer {
         timeout(PATIENCE, sent).await?
     }
 
-    /// Sends a header block on a new stream, whose number it returns.
+    /// Sends a header block on a new stream and returns the stream's number.
     ///
     /// # Errors
     /// The server has closed the connection.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::io;
 
-/// Clock ticks per second in `/proc/PID/stat`: `USER_HZ`, which is 100 on every architecture that runs
-/// the server.
+/// Clock ticks per second in `/proc/PID/stat`: `USER_HZ`, which is 100 on every
+/// architecture that runs the server.
 const TICKS: f64 = 100.0;
 
 /// Meter of one process.
@@ -32,7 +32,8 @@ impl Meter {
         Self { pid }
     }
 
-    /// Resets the peak of resident memory (`5` in `clear_refs`, see proc(5)) and starts a measurement.
+    /// Resets the peak of resident memory (`5` in `clear_refs`, see proc(5)) and starts a
+    /// measurement.
     ///
     /// # Errors
     /// The process has ended.
@@ -52,7 +53,8 @@ impl Meter {
 
     fn cpu(self) -> io::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
-        // The second field, the name in parentheses, may contain spaces. utime and stime are fields 14 and 15.
+        // The second field, the name in parentheses, may contain spaces. `utime` and `stime` are
+        // fields 14 and 15.
         let fields =
             stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().skip(11).take(2));
         let ticks: f64 =
@@ -60,11 +62,11 @@ impl Meter {
         Ok(ticks / TICKS)
     }
 
-    /// A line of `/proc/PID/status` in bytes.
+    /// Value of a line of `/proc/PID/status` in bytes.
     fn memory(self, name: &str) -> io::Result<u64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
         let line = status.lines().find_map(|line| line.strip_prefix(name));
-        // A process that has ended but was not waited for has no such line.
+        // A zombie process has no such line.
         let line = line.ok_or(io::ErrorKind::NotFound)?;
         let kilobytes: u64 =
             line.trim().trim_end_matches(" kB").parse().map_err(io::Error::other)?;

@@ -1,4 +1,5 @@
-//! Certificate authorities of users and of front proxies, and certificates of both and of neither.
+//! Certificate authorities of users and of front proxies, with valid and invalid client
+//! certificates.
 
 use std::fs;
 use std::path::Path;
@@ -10,39 +11,39 @@ use rcgen::{
 
 use crate::support::client::Identity;
 
-/// The common name that the server takes for that of a front proxy.
+/// Common name of the front proxy.
 const PROXY: &str = "front-proxy";
 
-/// A certificate that a client shows.
+/// Client certificate.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Shown {
-    /// None.
+    /// No certificate.
     Nothing,
-    /// The front proxy's.
+    /// Valid certificate of the front proxy.
     Proxy,
-    /// One of the front proxies' authority with another common name.
+    /// Front proxies' authority, another common name.
     OtherProxy,
-    /// One of the users' authority with the front proxy's common name.
+    /// Users' authority, the front proxy's common name.
     UserCalledProxy,
-    /// One of an unknown authority with the front proxy's common name.
+    /// Unknown authority, the front proxy's common name.
     ForgedProxy,
-    /// One of an unknown authority that has the name of the front proxies' authority.
+    /// Unknown authority with the name of the front proxies' authority.
     ForgedAuthority,
-    /// One of the front proxies' authority, for servers only.
+    /// Front proxies' authority, for servers only.
     ServingProxy,
-    /// One of the front proxies' authority that has ended.
+    /// Front proxies' authority, expired.
     EndedProxy,
-    /// That of the user `mal` in the group `team`.
+    /// User `mal` in the group `team`.
     User,
-    /// One of an unknown authority for a user in `system:masters`.
+    /// Unknown authority, a user in `system:masters`.
     ForgedUser,
-    /// One of the users' authority that has ended.
+    /// Users' authority, expired.
     EndedUser,
-    /// One of the users' authority, for servers only.
+    /// Users' authority, for servers only.
     ServingUser,
 }
 
-/// The authorities.
+/// Certificate authorities.
 pub(crate) struct Pki {
     users: Authority,
     proxies: Authority,
@@ -55,7 +56,7 @@ struct Authority {
     pem: String,
 }
 
-/// What a certificate says.
+/// Content of a certificate.
 struct Leaf<'a> {
     name: &'a str,
     group: &'a str,
@@ -72,11 +73,11 @@ impl Pki {
         Self { users, proxies, unknown, namesake: Authority::new("proxies") }
     }
 
-    /// Writes the authorities and returns the flags that make a server trust them.
+    /// Writes the authorities and returns the server flags that trust them.
     pub(crate) fn flags(&self, folder: &Path) -> Vec<String> {
         let write = |name: &str, pem: &str| {
             let path = folder.join(name);
-            fs::write(&path, pem).expect("the authority can be written");
+            fs::write(&path, pem).expect("the authority is writable");
             path.display().to_string()
         };
         vec![
@@ -108,22 +109,22 @@ impl Pki {
 
 impl Authority {
     fn new(name: &str) -> Self {
-        let key = KeyPair::generate().expect("a key can be made");
-        let mut params = CertificateParams::new([]).expect("no names are names");
+        let key = KeyPair::generate().expect("key generation succeeds");
+        let mut params = CertificateParams::new([]).expect("an empty list of names is valid");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(DnType::CommonName, name);
-        let pem = params.self_signed(&key).expect("a certificate can be made").pem();
+        let pem = params.self_signed(&key).expect("signing succeeds").pem();
         Self { issuer: Issuer::new(params, key), pem }
     }
 
     fn sign(&self, leaf: Leaf<'_>) -> Identity {
-        let mut params = CertificateParams::new([]).expect("no names are names");
+        let mut params = CertificateParams::new([]).expect("an empty list of names is valid");
         params.distinguished_name.push(DnType::CommonName, leaf.name);
         params.distinguished_name.push(DnType::OrganizationName, leaf.group);
         params.extended_key_usages.push(leaf.usage);
         params.not_after = date_time_ymd(leaf.year, 12, 31);
-        let key = KeyPair::generate().expect("a key can be made");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate can be made");
+        let key = KeyPair::generate().expect("key generation succeeds");
+        let certificate = params.signed_by(&key, &self.issuer).expect("signing succeeds");
         let pair = (certificate.pem().into_bytes(), key.serialize_pem().into_bytes());
         Identity { certificate: Some(pair), ..Identity::default() }
     }

@@ -1,5 +1,5 @@
-//! As much of a control plane as the server asks for: reviews of tokens and of access, which it decides
-//! by rule and records, and namespaces. It has a thread and a runtime of its own.
+//! Minimal control plane: TokenReviews and SubjectAccessReviews, decided by a rule and recorded,
+//! and namespaces. It has its own thread and runtime.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -19,31 +19,31 @@ use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::time;
 
-/// Decides whether the user in the `spec` of a SubjectAccessReview may do what it names.
+/// Decides a SubjectAccessReview from its `spec`.
 pub(crate) type Rule = fn(&Value) -> bool;
 
-/// A control plane that answers as long as this process runs.
+/// Control plane that runs as long as this process.
 pub(crate) struct Plane {
     state: Arc<Records>,
 }
 
 struct Records {
     rule: Rule,
-    /// Time that each review takes, as in a control plane that is far away or busy.
+    /// Delay of each review, as from a distant or busy control plane.
     answer_after: Duration,
-    /// Each `spec` of a SubjectAccessReview, in order of arrival.
+    /// `spec` of each SubjectAccessReview, in order of arrival.
     reviews: Mutex<Vec<Value>>,
-    /// Number of TokenReviews that have arrived.
+    /// Number of TokenReviews.
     tokens: watch::Sender<usize>,
 }
 
 impl Plane {
-    /// Starts a control plane and writes the kubeconfig that leads to it.
+    /// Starts a control plane and writes its kubeconfig.
     pub(crate) fn start(rule: Rule, answer_after: Duration, kubeconfig: &Path) -> Self {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
-        listener.set_nonblocking(true).expect("a listener can be told not to block");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port is free");
+        listener.set_nonblocking(true).expect("the listener supports non-blocking mode");
         let address = listener.local_addr().expect("a listener has an address");
-        fs::write(kubeconfig, config(address).to_string()).expect("the kubeconfig can be written");
+        fs::write(kubeconfig, config(address).to_string()).expect("the kubeconfig is writable");
         let state = Arc::new(Records {
             rule,
             answer_after,
@@ -57,7 +57,7 @@ impl Plane {
             runtime.block_on(async {
                 let listener =
                     TcpListener::from_std(listener).expect("the listener does not block");
-                axum::serve(listener, app).await.expect("it is served for ever");
+                axum::serve(listener, app).await.expect("serving never ends");
             });
         });
         Self { state }
@@ -66,32 +66,32 @@ impl Plane {
     /// Waits until this many TokenReviews have arrived.
     pub(crate) async fn token_reviews(&self, count: usize) {
         let mut arrived = self.state.tokens.subscribe();
-        arrived.wait_for(|arrived| *arrived >= count).await.expect("the sender is here");
+        arrived.wait_for(|arrived| *arrived >= count).await.expect("the sender is alive");
     }
 
-    /// Takes the reviews of access that were asked for since the last call.
+    /// Takes the specs of the SubjectAccessReviews since the last call.
     pub(crate) fn take_reviews(&self) -> Vec<Value> {
         std::mem::take(&mut *self.state.reviews.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// A user may do anything in the namespace of the same name.
+/// Permits each user everything in the namespace of the same name.
 pub(crate) fn own_namespace_only(spec: &Value) -> bool {
     let namespace = &spec["resourceAttributes"]["namespace"];
     namespace.is_string() && *namespace == spec["user"]
 }
 
-/// Every user may do everything.
+/// Permits every user everything.
 pub(crate) fn everything(_spec: &Value) -> bool {
     true
 }
 
-/// Nobody may do anything but `vic`, who must not notice what others try.
+/// Permits only `vic`, whom the attacks must not affect.
 pub(crate) fn nothing(spec: &Value) -> bool {
     spec["user"] == "vic"
 }
 
-/// A kubeconfig in JSON, which YAML includes.
+/// Kubeconfig in JSON, which is valid YAML.
 fn config(address: SocketAddr) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Config", "current-context": "c",
@@ -121,7 +121,7 @@ async fn review_access(State(state): State<Arc<Records>>, body: Bytes) -> Respon
     answer(201, &review)
 }
 
-/// Knows `reviewed-NAME` as a token of the user `NAME`, whatever that is, and no other.
+/// Authenticates `reviewed-NAME` as the user `NAME`, even if empty, and no other token.
 async fn review_token(State(state): State<Arc<Records>>, body: Bytes) -> Response {
     state.tokens.send_modify(|arrived| *arrived += 1);
     time::sleep(state.answer_after).await;
@@ -138,10 +138,10 @@ async fn review_token(State(state): State<Arc<Records>>, body: Bytes) -> Respons
 
 fn answer(status: u16, body: &Value) -> Response {
     let response = Response::builder().status(status).header("content-type", "application/json");
-    response.body(Body::from(body.to_string())).expect("the answer is one")
+    response.body(Body::from(body.to_string())).expect("the response is valid")
 }
 
-/// The list of namespaces, or a watch in which nothing ever happens.
+/// List of namespaces, or a watch that never sends an event.
 async fn namespaces(RawQuery(query): RawQuery) -> Response {
     if query.is_some_and(|query| query.contains("watch=")) {
         return Response::new(
@@ -153,7 +153,7 @@ async fn namespaces(RawQuery(query): RawQuery) -> Response {
     answer(200, &list)
 }
 
-/// Every namespace is there.
+/// Active namespace.
 fn namespace(name: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "resourceVersion": "1"},
         "status": {"phase": "Active"}})

@@ -1,7 +1,7 @@
-//! `/livez` as kubelet asks for it, all the time, on a connection of its own each time.
+//! Continuous probes of `/livez`, like kubelet's, each on a new connection.
 //!
-//! The probe has a thread and a runtime of its own, so that an attack that keeps the rest of this process
-//! busy does not delay it.
+//! The probe has its own thread and runtime, so that an attack that keeps this process busy does
+//! not delay it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,10 +15,10 @@ use crate::support::client::{Client, Request};
 
 /// Pause between two probes.
 const INTERVAL: Duration = Duration::from_millis(25);
-/// Answers that take longer count as this long.
+/// Timeout of a probe, and its latency if it times out.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Probes that go on until they are stopped.
+/// Probes that run until they are stopped.
 pub(crate) struct Probe {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Latency>,
@@ -29,7 +29,7 @@ pub(crate) struct Probe {
 pub(crate) struct Latency {
     pub(crate) longest: Duration,
     pub(crate) count: usize,
-    /// First probe that was not answered with 200.
+    /// First probe with a status other than 200.
     pub(crate) failure: Option<String>,
 }
 
@@ -45,7 +45,7 @@ impl Probe {
         Self { stop, thread }
     }
 
-    /// Ends the probes after one more, which covers the moment after the attack.
+    /// Stops the probes after one more, which covers the moment after the attack.
     pub(crate) fn stop(self) -> Latency {
         self.stop.store(true, Ordering::SeqCst);
         self.thread.join().expect("a probe does not panic")
@@ -66,7 +66,7 @@ async fn probe_until(stopped: &AtomicBool, client: &Client) -> Latency {
             Ok(Ok(answer)) if answer.status == 200 => None,
             Ok(Ok(answer)) => Some(format!("answered {}", answer.status)),
             Ok(Err(why)) => Some(why.to_string()),
-            Err(_) => Some(format!("not answered within {PATIENCE:?}")),
+            Err(_) => Some(format!("no response within {PATIENCE:?}")),
         };
         latency.failure = latency.failure.take().or(failure);
         if is_last {

@@ -1,4 +1,4 @@
-//! Rows and tables: an attack, what prepares it, and what it may cost at most.
+//! Rows and tables: attacks with their setup and limits.
 
 use std::env;
 use std::rc::Rc;
@@ -12,10 +12,10 @@ use crate::support::client::{Answer, Client, Request};
 
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
-/// Promised size of the largest error answer.
+/// Maximum size of an error response.
 const ERROR: usize = 128 * KIB;
 
-/// Sizes and repeats.
+/// Form of a run, which sets sizes and repeats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Short,
@@ -23,7 +23,7 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The form that `HOSTILE_FORM` names. Panics on an unknown one.
+    /// Form from `HOSTILE_FORM`. Panics on an unknown one.
     pub(crate) fn from_environment() -> Self {
         match env::var("HOSTILE_FORM").as_deref() {
             Err(env::VarError::NotPresent) | Ok("short") => Self::Short,
@@ -40,15 +40,15 @@ impl Form {
     }
 }
 
-/// Settings of the server that a table attacks.
+/// Configuration of the server that a table attacks.
 #[derive(Clone)]
 pub(crate) struct Ground {
     pub(crate) flags: Vec<String>,
     /// Worker threads of the server's async runtime.
     pub(crate) workers: usize,
-    /// Rule of a control plane that decides who may do what; without one every user may do everything.
+    /// Rule of the authorizing control plane; without one every user may do everything.
     pub(crate) rule: Option<Rule>,
-    /// Time that the control plane takes for a review.
+    /// Delay of a review by the control plane.
     pub(crate) answer_after: Duration,
 }
 
@@ -68,16 +68,16 @@ impl Ground {
     }
 }
 
-/// Life of the server of a table.
+/// Lifetime of a table's server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Server {
     /// Each row starts a server, so that memory of earlier rows does not hide growth.
     PerRow,
-    /// The rows share one server. Only for rows that cost next to nothing.
+    /// The rows share one server. For rows of negligible cost only.
     Shared,
 }
 
-/// Rows against servers of one kind.
+/// Rows against servers of one configuration.
 pub(crate) struct Table {
     pub(crate) name: &'static str,
     pub(crate) ground: Ground,
@@ -99,32 +99,32 @@ impl Table {
     }
 }
 
-/// What an attack may cost.
+/// Limits of an attack.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ceilings {
     /// CPU seconds of the server process.
     pub(crate) cpu: f64,
     /// Growth of the peak of resident memory, in bytes.
     pub(crate) memory: usize,
-    /// Bytes of the largest body of an answer.
+    /// Bytes of the largest response body.
     pub(crate) answer: usize,
 }
 
-/// What the attacker saw.
+/// Observations of the attacker.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// Bytes of the largest body of an answer.
+    /// Bytes of the largest response body.
     pub(crate) largest: usize,
-    /// Statuses or whatever else the line of the row should show.
+    /// Statuses or other details for the printed line.
     pub(crate) note: String,
 }
 
-/// What an attack comes to; the error says how the server answered instead of as expected.
+/// Result of an attack; the error describes an unexpected response.
 pub(crate) type Finding = Result<Seen, String>;
 type Attack = Box<dyn Fn(Rc<Site>) -> LocalBoxFuture<'static, Finding>>;
 type Requests = Box<dyn Fn() -> Vec<Request>>;
 
-/// One attack.
+/// Single attack.
 pub(crate) struct Row {
     pub(crate) name: String,
     pub(crate) ceilings: Ceilings,
@@ -133,7 +133,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Requests of `mal`, all at once, each of which must be answered with one of these statuses.
+    /// Concurrent requests of `mal`, each of which must get one of these statuses.
     pub(crate) fn new(
         name: impl Into<String>,
         statuses: &'static [u16],
@@ -146,7 +146,7 @@ impl Row {
         Self::script(name, attack)
     }
 
-    /// Anything else.
+    /// Attack by custom code.
     pub(crate) fn script<F: Future<Output = Finding> + 'static>(
         name: impl Into<String>,
         attack: impl Fn(Rc<Site>) -> F + 'static,
@@ -159,35 +159,35 @@ impl Row {
         }
     }
 
-    /// Requests of `adm` before the measurement, in turn; each must succeed.
+    /// Requests of `adm` before the measurement, in sequence; each must succeed.
     pub(crate) fn after(mut self, setup: impl Fn() -> Vec<Request> + 'static) -> Self {
         self.setup = Box::new(setup);
         self
     }
 
-    /// Ceiling of CPU time in seconds.
+    /// Limit of CPU time in seconds.
     pub(crate) fn cpu(mut self, seconds: f64) -> Self {
         self.ceilings.cpu = seconds;
         self
     }
 
-    /// Ceiling of memory in MiB.
+    /// Limit of memory in MiB.
     pub(crate) fn memory(mut self, mebibytes: usize) -> Self {
         self.ceilings.memory = mebibytes * MIB;
         self
     }
 
-    /// Ceiling of the largest answer in KiB.
+    /// Limit of the largest response in KiB.
     pub(crate) fn answer(mut self, kibibytes: usize) -> Self {
         self.ceilings.answer = kibibytes * KIB;
         self
     }
 }
 
-/// Sends requests on a connection each, all at once.
+/// Sends concurrent requests, each on its own connection.
 ///
 /// # Errors
-/// One is not answered, or with a status that is not among these.
+/// A request gets no response, or a status that is not in the list.
 pub(crate) async fn all_at_once(
     client: &Client,
     requests: Vec<Request>,
@@ -200,7 +200,7 @@ pub(crate) async fn all_at_once(
     let mut seen = Seen::default();
     let mut counts = std::collections::BTreeMap::<u16, usize>::new();
     for (line, answer) in lines.iter().zip(answers) {
-        let answer = answer.map_err(|why| format!("{line} is not answered: {why}"))?;
+        let answer = answer.map_err(|why| format!("{line} gets no response: {why}"))?;
         expect_status(line, &answer, statuses)?;
         seen.largest = seen.largest.max(answer.body.len());
         *counts.entry(answer.status).or_default() += 1;
@@ -219,19 +219,19 @@ impl Answer {
     }
 
     /// # Errors
-    /// The status is not among these.
+    /// The status is not in the list.
     pub(crate) fn of_status(self, statuses: &[u16]) -> Result<Self, String> {
         expect_status("the request", &self, statuses).map(|()| self)
     }
 }
 
 /// # Errors
-/// The status of an answer is not among these, or the answer is no proper one.
+/// The status of the response is not in the list, or the response is malformed.
 pub(crate) fn expect_status(line: &str, answer: &Answer, statuses: &[u16]) -> Result<(), String> {
     let text = String::from_utf8_lossy(&answer.body);
     if !statuses.contains(&answer.status) {
         return Err(format!(
-            "{line} is answered {} instead of {statuses:?}: {text:.300}",
+            "{line} gets status {} instead of {statuses:?}: {text:.300}",
             answer.status
         ));
     }

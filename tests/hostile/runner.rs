@@ -1,4 +1,4 @@
-//! Runs rows one after the other, measures them, and prints a line for each.
+//! Runner of rows: runs them in sequence, measures them, and prints a line for each.
 
 use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
@@ -14,20 +14,20 @@ use crate::probe::{Latency, Probe};
 use crate::row::{Ceilings, Row, Seen, Server, Table};
 use crate::site::Site;
 
-/// The longest time that `/livez` may take at any moment of a row.
+/// Maximum latency of `/livez` at any moment of a row.
 const LIVEZ: Duration = Duration::from_secs(1);
-/// The longest time that an attack may take.
+/// Timeout of an attack.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-/// Rows to run.
+/// Selected rows.
 pub(crate) struct Selection {
     wanted: Vec<String>,
     is_listing: bool,
 }
 
 impl Selection {
-    /// Takes what libtest takes, as far as `cargo test` passes it to all test binaries: words that names
-    /// must contain, and `--list`. Other flags mean nothing here.
+    /// Parses the libtest arguments that `cargo test` passes to all test binaries: words that names
+    /// must contain, and `--list`. Other flags are ignored.
     pub(crate) fn from_arguments(arguments: impl Iterator<Item = String>) -> Self {
         let (flags, wanted): (Vec<_>, Vec<_>) = arguments.partition(|each| each.starts_with('-'));
         Self { wanted, is_listing: flags.iter().any(|flag| flag == "--list") }
@@ -59,7 +59,7 @@ pub(crate) fn run(tables: Vec<Table>, selection: &Selection) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     failed.iter().for_each(|name| println!("failed: {name}"));
-    // As libtest says it, for whoever adds up the results of all test binaries.
+    // Same format as libtest, for tools that sum the results of all test binaries.
     let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
     let (passed, took) = (count - failed.len(), begun.elapsed().as_secs_f64());
     println!(
@@ -88,17 +88,17 @@ async fn run_table(table: &Table) -> Vec<String> {
     failed
 }
 
-/// Runs a row, prints its line, and returns what is wrong.
+/// Runs a row, prints its line, and returns its failures.
 async fn run_row(row: &Row, site: &Rc<Site>) -> Vec<String> {
     if let Err(why) = site.prepare((row.setup)()).await {
-        println!("FAIL {}\n     cannot be prepared: {why:.500}", row.name);
+        println!("FAIL {}\n     cannot be set up: {why:.500}", row.name);
         return vec![why];
     }
     let meter = Meter::new(site.server.id());
-    let start = meter.start().expect("a server that answers runs");
+    let start = meter.start().expect("a ready server runs");
     let probe = Probe::start(site.vic.clone());
     let begun = Instant::now();
-    // A broken promise of an answer is a panic of the client.
+    // A malformed response makes the client panic.
     let attack = AssertUnwindSafe((row.attack)(site.clone())).catch_unwind();
     let attack =
         attack.map(|finding| finding.unwrap_or_else(|_| Err("the attack panicked".into())));

@@ -1,4 +1,4 @@
-//! A server with three users: `adm` prepares, `mal` attacks, `vic` must not notice.
+//! Server with three users: `adm` prepares, `mal` attacks, `vic` must not be affected.
 
 use std::time::Duration;
 
@@ -22,13 +22,13 @@ token-of-adm,adm,uid-of-adm,\"system:masters\"
 token-of-mal,mal,uid-of-mal
 token-of-vic,vic,uid-of-vic
 ";
-/// The longest time that another user's GET may take after a row.
+/// Maximum latency of another user's GET after a row.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// A running server.
+/// Running server.
 pub(crate) struct Site {
     pub(crate) server: ServerProcess,
-    /// The control plane, where the server has one.
+    /// Control plane, if the server has one.
     pub(crate) plane: Option<Plane>,
     pub(crate) pki: Pki,
     _folder: TempDir,
@@ -38,9 +38,9 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// Starts a server in which `vic` has the stream `w` with one image in the namespace `vic`.
+    /// Starts a server with one image in the stream `w` of the namespace `vic`.
     pub(crate) async fn start(ground: &Ground) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let folder = tempfile::tempdir().expect("the temporary folder is writable");
         let kubeconfig = folder.path().join("kubeconfig");
         let pki = Pki::new();
         let plane = ground.rule.map(|rule| Plane::start(rule, ground.answer_after, &kubeconfig));
@@ -77,14 +77,14 @@ impl Site {
             ),
         ])
         .await
-        .expect("an empty server takes a stream and an image");
+        .expect("an empty server accepts a stream and an image");
         site
     }
 
-    /// Sends requests as `adm`, one after the other.
+    /// Sends requests as `adm`, in sequence.
     ///
     /// # Errors
-    /// One does not succeed.
+    /// A request fails.
     pub(crate) async fn prepare(&self, requests: Vec<Request>) -> Result<(), String> {
         for request in requests {
             all_at_once(&self.adm, vec![request], &[200, 201]).await?;
@@ -95,19 +95,19 @@ impl Site {
     /// Checks that `vic` still gets his image in time.
     ///
     /// # Errors
-    /// A sentence that says what he got.
+    /// Description of the wrong response.
     pub(crate) async fn check_witness(&self) -> Result<(), String> {
         let request = get(&format!("namespaces/vic/imagestreamimages/w@{}", witness()));
         let answer = time::timeout(PROMPT, self.vic.send(request)).await;
         let answer =
             answer.map_err(|_| format!("another user's GET takes longer than {PROMPT:?}"))?;
-        let answer = answer.map_err(|why| format!("another user's GET is not answered: {why}"))?;
+        let answer = answer.map_err(|why| format!("another user's GET gets no response: {why}"))?;
         let is_his = answer.json().is_ok_and(|body| body["image"]["metadata"]["name"] == witness());
         if answer.status == 200 && is_his {
             return Ok(());
         }
         let text = String::from_utf8_lossy(&answer.body);
-        Err(format!("another user's GET is answered {}: {text:.300}", answer.status))
+        Err(format!("another user's GET gets status {}: {text:.300}", answer.status))
     }
 }
 
@@ -115,7 +115,7 @@ fn witness() -> String {
     bodies::digest("feed")
 }
 
-/// A request for a path below [`V1`].
+/// Request for a path below [`V1`].
 pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::new(method, &format!("{V1}/{path}"))
 }
@@ -128,7 +128,7 @@ pub(crate) fn post(path: &str, body: &Value) -> Request {
     request("POST", path).json(body)
 }
 
-/// A request with a body of any media type.
+/// Request with a body of any media type.
 pub(crate) fn send(method: &str, path: &str, kind: &str, body: impl Into<Vec<u8>>) -> Request {
     let mut request = request(method, path).header("content-type", kind);
     request.body = Some(body.into());
@@ -147,7 +147,7 @@ pub(crate) fn strategic_patch(path: &str, body: &str) -> Request {
     send("PATCH", path, "application/strategic-merge-patch+json", body)
 }
 
-/// Server-side apply, forced, in the name of a field manager.
+/// Forced server-side apply with a field manager.
 pub(crate) fn apply(path: &str, manager: &str, body: &Value) -> Request {
     let path = format!("{path}?fieldManager={manager}");
     send("PATCH", &path, "application/apply-patch+yaml", body.to_string())

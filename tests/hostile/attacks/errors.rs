@@ -1,4 +1,5 @@
-//! Objects with many faults, whose texts once multiplied: gigabytes of errors from a few hundred kilobytes.
+//! Objects with many errors, whose messages once multiplied: gigabytes of text from a few hundred
+//! kilobytes.
 
 use serde_json::{Value, json};
 
@@ -16,7 +17,7 @@ fn with_stream() -> Vec<Request> {
     vec![post(STREAMS, &stream("s"))]
 }
 
-/// Metadata with faults, through every way into the store, each twice in parallel.
+/// Metadata with errors, through every kind of write, each twice in parallel.
 pub(crate) fn metadata(form: Form) -> Table {
     let mut rows = Vec::new();
     for (fault, metadata) in faulty_metadata(form) {
@@ -26,7 +27,7 @@ pub(crate) fn metadata(form: Form) -> Table {
                 let request = request(&metadata);
                 vec![request.clone(), request]
             };
-            // A mapping may also drop what it must not set.
+            // A mapping may also drop fields that it must not set.
             let statuses: &[u16] =
                 if way == "mapping" { &[201, 400, 409, 413, 422] } else { REFUSED };
             rows.push(
@@ -52,13 +53,13 @@ const WAYS: [(&str, Way); 5] = [
 ];
 
 fn with_metadata(mut object: Value, metadata: &Value) -> Value {
-    for (name, value) in metadata.as_object().expect("it is an object") {
+    for (name, value) in metadata.as_object().expect("the metadata is an object") {
         object["metadata"][name] = value.clone();
     }
     object
 }
 
-/// Faults that grow with the number of their neighbours or with the length of a client's text.
+/// Errors that grow with the number of their neighbours or with the length of a client's text.
 fn faulty_metadata(form: Form) -> Vec<(&'static str, Value)> {
     let count = form.of(4_000, 12_000);
     let long = "x".repeat(form.of(200_000, 800_000));
@@ -78,7 +79,8 @@ fn faulty_metadata(form: Form) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Unknown fields, conflicts and bad events below a tag with a long name: each fault names the tag.
+/// Unknown fields, conflicts and invalid events below a tag with a long name: each error contains
+/// the name.
 pub(crate) fn tags(form: Form) -> Table {
     let fields = form.of(4_000, 20_000);
     let events = form.of(8_000, 30_000);
@@ -208,7 +210,7 @@ fn conflict(count: usize) -> Request {
     apply(STREAM, "b", &annotated_tag(count, "2"))
 }
 
-/// A status whose events are no images.
+/// Status with events that reference no images.
 fn bad_events(count: usize, name: usize) -> Request {
     let items: Vec<Value> = (0..count)
         .map(|_| json!({"created": null, "dockerImageReference": "", "image": ""}))
@@ -217,7 +219,7 @@ fn bad_events(count: usize, name: usize) -> Request {
     merge_patch(&format!("{STREAM}/status"), &json!({"status": status}).to_string())
 }
 
-/// Faults of all images of a stream, which `imagestreams/layers` lists.
+/// Errors of all images of a stream, which `imagestreams/layers` lists.
 pub(crate) fn images(form: Form) -> Table {
     let count = form.of(150, 1_000);
     let setup = move || {

@@ -1,5 +1,5 @@
-//! Images that a tenant once forged or read across namespaces. Each user may write in the namespace of the
-//! same name and nothing else.
+//! Images that a tenant once forged or read across namespaces. Each user may write only in the
+//! namespace of the same name.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::row::{Finding, Ground, Row, Seen, Table};
 use crate::site::{Site, get, post, request};
 use crate::support::client::{Answer, Client, Request};
 
-/// A manifest and a configuration that `vic` pushes, and a description that `mal` gives of it.
+/// Manifest and configuration that `vic` pushes, and metadata that `mal` forges for them.
 fn victim() -> Whole {
     Whole::new("secret of vic", 2)
 }
@@ -28,11 +28,11 @@ fn forged(name: &str) -> Value {
     image
 }
 
-/// H6: whatever `mal` pushes first, `vic` gets what he pushed.
+/// H6: `vic` gets his own image, although `mal` pushed a forgery first.
 fn pushed_first(name: &str, shape: Shape) -> Row {
     Row::script(name, move |site: Rc<Site>| async move {
         let whole = victim();
-        // Refusing the forgery is as good as replacing it.
+        // The server may refuse the forgery or replace it.
         push_of(&site.mal, "mal", &shape(&whole)).await?;
         push_of(&site.vic, "vic", &whole.image()).await?.of_status(&[201])?;
         is_true(&site, &whole).await
@@ -40,7 +40,7 @@ fn pushed_first(name: &str, shape: Shape) -> Row {
     .after(with_streams)
 }
 
-/// H6: whatever `mal` pushes afterwards, `vic` still gets what he pushed.
+/// H6: `vic` still gets his own image after `mal` pushes a forgery.
 fn pushed_later(name: &str, shape: Shape) -> Row {
     Row::script(name, move |site: Rc<Site>| async move {
         let whole = victim();
@@ -51,7 +51,7 @@ fn pushed_later(name: &str, shape: Shape) -> Row {
     .after(with_streams)
 }
 
-/// H7: `mal` knows the digest of an image of `vic` and nothing else of it.
+/// H7: `mal` has only the digest of an image of `vic`.
 fn joined(name: &str, order: fn(Value, Value) -> [(&'static str, Value); 2]) -> Row {
     Row::script(name, move |site: Rc<Site>| async move {
         let whole = victim();
@@ -65,7 +65,7 @@ fn joined(name: &str, order: fn(Value, Value) -> [(&'static str, Value); 2]) -> 
     .after(with_streams)
 }
 
-/// What is pushed in place of an image that somebody else pushes.
+/// Forgeries of an image that another user pushes.
 type Shape = fn(&Whole) -> Value;
 
 const SHAPES: [(&str, Shape); 7] = [
@@ -92,7 +92,7 @@ const SHAPES: [(&str, Shape); 7] = [
     }),
 ];
 
-/// The forged fields of an image beside the true ones of its content.
+/// Forged fields of an image beside the correct ones of its content.
 fn mixed(mut image: Value, whole: &Whole) -> Value {
     let mut forged = forged(&whole.digest);
     for content in ["dockerImageManifest", "dockerImageConfig", "dockerImageManifestMediaType"] {
@@ -117,7 +117,7 @@ pub(crate) fn forgeries() -> Table {
     Table::new("h6 h7 images", rows).on(Ground::with_plane(plane::own_namespace_only))
 }
 
-/// H7: the same by `oc tag`: a tag that comes from an image of a stream of another namespace.
+/// H7: the same by `oc tag`: a tag from an image of a stream in another namespace.
 fn by_tag() -> Row {
     Row::script("digest alone, as the source of a tag", |site: Rc<Site>| async move {
         let whole = victim();
@@ -148,11 +148,11 @@ async fn push_of(client: &Client, user: &str, image: &Value) -> Result<Answer, S
     let answer = client.send(push).await.map_err(|why| why.to_string())?;
     match answer.status {
         201 | 403 | 409 | 422 => Ok(answer),
-        status => Err(format!("the push of {user} is answered {status}: {:.300}", answer.text())),
+        status => Err(format!("the push of {user} gets status {status}: {:.300}", answer.text())),
     }
 }
 
-/// Checks everything that `vic` and the cluster see of his image, and that it can be deleted.
+/// Checks that `vic` and the cluster see the correct image everywhere, and that it can be deleted.
 async fn is_true(site: &Site, whole: &Whole) -> Finding {
     let shown =
         json(&site.vic, get(&format!("namespaces/vic/imagestreamimages/s@{}", whole.digest)))
@@ -184,12 +184,12 @@ async fn is_true(site: &Site, whole: &Whole) -> Finding {
     if answer.status != 404 {
         return Err(format!("the image cannot be deleted: {:.500}", answer.text()));
     }
-    // For what follows the image is as it was.
+    // Restores the image for the next steps.
     push_of(&site.vic, "vic", &whole.image()).await?.of_status(&[201])?;
     Ok(Seen { largest: shown.to_string().len(), note: "true".into() })
 }
 
-/// Checks that nothing that `mal` may read shows content of the image.
+/// Checks that no object readable by `mal` has content of the image.
 async fn is_kept_from_mal(site: &Site, whole: &Whole) -> Finding {
     let paths = [
         format!("namespaces/mal/imagestreamimages/s@{}", whole.digest),
@@ -219,6 +219,6 @@ async fn json(client: &Client, request: Request) -> Result<Value, String> {
     let answer = client.send(request).await.map_err(|why| format!("{line}: {why}"))?;
     match answer.json() {
         Ok(body) if answer.status == 200 => Ok(body),
-        _ => Err(format!("{line} is answered {}: {:.500}", answer.status, answer.text())),
+        _ => Err(format!("{line} gets status {}: {:.500}", answer.status, answer.text())),
     }
 }

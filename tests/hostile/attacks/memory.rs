@@ -1,4 +1,5 @@
-//! Many large bodies at once, whose decoded values once took memory in proportion to the number of cores.
+//! Many large bodies at once, whose decoded values once took memory in proportion to the number of
+//! cores.
 
 use serde_json::{Value, json};
 
@@ -9,10 +10,10 @@ use crate::support::client::Request;
 
 const STREAMS: &str = "namespaces/mal/imagestreams";
 const STREAM: &str = "namespaces/mal/imagestreams/s";
-/// Done, refused by a limit, or told to come again.
+/// Success, refusal by a limit, or a request to retry.
 const ANSWERED: &[u16] = &[200, 409, 413, 422, 429, 504];
 
-/// The same ceilings for every number of worker threads, which stands for a number of cores.
+/// The same limits for any number of worker threads, which stands for the number of cores.
 pub(crate) fn table(form: Form, workers: usize) -> Table {
     let name = if workers == 2 { "c3 2 workers" } else { "c3 16 workers" };
     let (patches, applies) = (form.of(40, 150), form.of(6, 16));
@@ -36,7 +37,7 @@ pub(crate) fn table(form: Form, workers: usize) -> Table {
             )
             .memory(form.of(480, 700))
             .cpu(form.of(40.0, 150.0)),
-            // 2 KiB each that stand for 800,000 values, below the size that counts as a large request.
+            // 2 KiB each that expand to 800,000 values, below the threshold of a large request.
             row(
                 "32 json patches of doubled objects".into(),
                 Box::new(|| vec![json_patch(STREAM, &doubled("{}")); 32]),
@@ -59,7 +60,7 @@ pub(crate) fn table(form: Form, workers: usize) -> Table {
     Table::new(name, rows).on(Ground::with_workers(workers))
 }
 
-/// Adds 400 of an empty value, and doubles them eleven times.
+/// Adds 400 copies of an empty value and doubles them eleven times.
 fn doubled(empty: &str) -> String {
     let add = repeat(r#"[{"op":"add","path":"/x","value":[["#, 400, |_| empty.into(), "]]},");
     repeat(&add, 11, |_| r#"{"op":"copy","from":"/x","path":"/x/-"}"#.into(), "]")

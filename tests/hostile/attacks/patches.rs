@@ -1,4 +1,4 @@
-//! Patches that once took time quadratic in their length.
+//! Patches whose cost was once quadratic in their length.
 
 use serde_json::{Map, Value, json};
 
@@ -9,7 +9,7 @@ use crate::support::client::Request;
 
 const STREAMS: &str = "namespaces/mal/imagestreams";
 const STREAM: &str = "namespaces/mal/imagestreams/s";
-/// Either the work stays linear, or a limit refuses it.
+/// Linear cost, or refusal by a limit.
 const DONE_OR_REFUSED: &[u16] = &[200, 400, 413, 422];
 const REFUSED: &[u16] = &[400, 413, 422];
 
@@ -17,7 +17,7 @@ fn with_stream() -> Vec<Request> {
     vec![post(STREAMS, &stream("s"))]
 }
 
-/// Every row twice in parallel: two requests once blocked a server with two workers.
+/// Runs every row twice in parallel: two requests once blocked a server with two workers.
 fn twice(request: Request) -> Vec<Request> {
     vec![request.clone(), request]
 }
@@ -80,7 +80,7 @@ pub(crate) fn json_patches(form: Form) -> Table {
     Table::new("c1 json patch", rows)
 }
 
-/// An `add` of annotations that works, or another operation on a path that is there, with a `from`.
+/// An `add` of annotations that succeeds, or another operation on an existing path, with a `from`.
 fn from(operation: &str, from: &str) -> String {
     let path = match operation {
         "add" | "move" | "copy" => "/metadata/annotations",
@@ -97,7 +97,7 @@ fn path(operation: &str, path: &str) -> String {
     format!("[{}]", path_item(operation, path))
 }
 
-/// Patches that set everything to null. As many labels as a limit of 256 KiB allows.
+/// Patches that set all labels to null; as many labels as a limit of 256 KiB permits.
 pub(crate) fn nulls(_form: Form) -> Table {
     const LABELS: usize = 37_000;
     let labels =

@@ -1,5 +1,6 @@
-//! Connections with the certificate of a front proxy, which carry the requests of all users of a cluster: no
-//! number of cancelled requests ends one, and a user in many groups fits through.
+//! Connections with a front proxy's certificate, which carry the requests of all users of a
+//! cluster: cancelled requests never end one, and the headers of a user in many groups are
+//! accepted.
 
 use std::io;
 use std::rc::Rc;
@@ -40,7 +41,7 @@ pub(crate) fn table(form: Form) -> Table {
     Table::new("front proxy", rows).on(Ground::with_plane(plane::everything))
 }
 
-/// Requests of one user that are cancelled at once, beside a watch of another one.
+/// Requests of one user that are cancelled at once, beside another user's watch.
 async fn resets(site: &Site, rounds: usize, path: &str) -> io::Result<Seen> {
     let proxy = site.server.client(site.pki.identity(Shown::Proxy));
     let mut connection = Connection::open(&proxy, &[]).await?;

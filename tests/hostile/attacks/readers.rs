@@ -1,4 +1,4 @@
-//! Answers that were once gathered in memory without a limit, or by each reader anew.
+//! Responses that were once buffered without a limit, or assembled separately for each reader.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ fn with_stream() -> Vec<Request> {
     vec![post("namespaces/mal/imagestreams", &stream("s"))]
 }
 
-/// H5: layers of a stream whose images have very many, and what pushes them.
+/// H5: layers of a stream whose images have very many layers, and the pushes that create them.
 pub(crate) fn layers(form: Form) -> Table {
     let (layers, readers) = (form.of(6_000, 8_000), form.of(6, 12));
     let pushed = move |images: usize| {
@@ -28,7 +28,7 @@ pub(crate) fn layers(form: Form) -> Table {
         }));
         requests
     };
-    // More than 16 MiB are refused.
+    // Images above 16 MiB are refused.
     let readers_of = |images: usize, statuses: &'static [u16]| {
         let read = move || vec![get(&format!("{STREAM}/layers")); readers];
         Row::new(format!("{readers} readers of {images} images of {layers} layers"), statuses, read)
@@ -60,7 +60,7 @@ pub(crate) fn layers(form: Form) -> Table {
     )
 }
 
-/// H8: parts of image lists, which each push of a list anywhere once made every reader gather anew.
+/// H8: parts of image lists, which every reader once collected again after each push of any list.
 pub(crate) fn parts(form: Form) -> Table {
     let (lists, parts, readers) = (10, form.of(500, 5_000), form.of(40, 200));
     let lists_of_parts = move || {
@@ -104,7 +104,7 @@ fn part(digest: &str) -> Value {
     json!({"digest": digest, "mediaType": OCI_MANIFEST, "manifestSize": 7, "architecture": "amd64", "os": "linux", "size": 7})
 }
 
-/// An image that lists images, with the manifest that says so.
+/// Image index with its manifest.
 fn list(number: usize, parts: usize) -> Value {
     let parts: Vec<Value> = (0..parts).map(|n| part(&digest(&format!("{number}{n:x}f")))).collect();
     let platform = json!({"architecture": "amd64", "os": "linux"});
@@ -118,7 +118,8 @@ fn list(number: usize, parts: usize) -> Value {
     image
 }
 
-/// Rounds of GETs by a digest that no part has, all at once, each round after a push of a list to another stream.
+/// Rounds of concurrent GETs by a digest that no part has, each round after a push of a list to
+/// another stream.
 async fn beside_pushes(site: &Site, readers: usize, rounds: usize) -> Finding {
     let mut seen = Seen::default();
     let begun = Instant::now();
@@ -129,10 +130,11 @@ async fn beside_pushes(site: &Site, readers: usize, rounds: usize) -> Finding {
         let reads = site.mal.send_together(vec![get(&path); readers]);
         let (pushed, read) = futures_util::join!(all_at_once(&site.vic, vec![push], &[201]), reads);
         pushed?;
-        for answer in read.map_err(|why| format!("a GET is not answered: {why}"))? {
+        for answer in read.map_err(|why| format!("a GET gets no response: {why}"))? {
             seen.largest = seen.largest.max(answer.of_status(&[404, 429])?.body.len());
         }
     }
-    let each: Duration = begun.elapsed() / u32::try_from(rounds).expect("it is a small number");
+    let each: Duration =
+        begun.elapsed() / u32::try_from(rounds).expect("the number of rounds fits");
     Ok(Seen { note: format!("{each:.0?} a round"), ..seen })
 }

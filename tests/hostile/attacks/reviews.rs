@@ -1,4 +1,5 @@
-//! Questions to the control plane: one write that asks very many, and strangers who keep others from asking.
+//! Floods of reviews: one write that needs very many, and unknown tokens that block the reviews of
+//! other users.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::site::{Site, get, post};
 use crate::support::client::{Answer, Identity};
 use crate::support::server::TestServer;
 
-/// The most reviews that a write may need.
+/// Maximum number of reviews per write.
 const MOST: usize = 100;
 
-/// M4: tags that come from streams of other namespaces, each of which is a review of access.
+/// M4: tags from streams of other namespaces, each of which needs a SubjectAccessReview.
 pub(crate) fn of_one_write(form: Form) -> Table {
     let many = form.of(2_000, 9_000);
     let rows = [(50, &[201, 422][..]), (101, &[422]), (many, &[422])]
@@ -24,14 +25,14 @@ pub(crate) fn of_one_write(form: Form) -> Table {
             Row::script(
                 format!("sources in {sources} namespaces"),
                 move |site: Rc<Site>| async move {
-                    let plane = site.plane.as_ref().expect("the table has one");
+                    let plane = site.plane.as_ref().expect("the table has a control plane");
                     plane.take_reviews();
                     let write = post("namespaces/mal/imagestreams", &with_sources(sources));
                     let seen = all_at_once(&site.mal, vec![write], statuses).await?;
                     let asked = plane.take_reviews().len();
-                    // One review more is for the request itself.
+                    // One more review is for the request itself.
                     if asked > MOST + 1 {
-                        return Err(format!("{asked} reviews were asked for"));
+                        return Err(format!("the write needed {asked} reviews"));
                     }
                     Ok(Seen { note: format!("{}, {asked} reviews", seen.note), ..seen })
                 },
@@ -49,7 +50,7 @@ fn with_sources(count: usize) -> Value {
     stream
 }
 
-/// M1: strangers send tokens that nobody knows, to a control plane that takes its time.
+/// M1: attackers send unknown tokens while the control plane is slow.
 pub(crate) fn of_strangers(form: Form) -> Table {
     let strangers = form.of(600, 2_000);
     let row =
@@ -64,8 +65,8 @@ pub(crate) fn of_strangers(form: Form) -> Table {
     Table::new("m1 tokens", vec![row]).on(ground)
 }
 
-/// A token that is good is never answered 401, which would make its client throw it away. The strangers share
-/// connections, so that what is measured is no handshakes.
+/// A valid token never gets 401, which would make its client discard it. The attackers share
+/// connections, so that handshakes do not count.
 async fn token_flood(site: &Site, strangers: usize) -> Result<Seen, String> {
     const TOGETHER: usize = 100;
     let nobody = site.server.client(Identity::default());
@@ -78,7 +79,7 @@ async fn token_flood(site: &Site, strangers: usize) -> Result<Seen, String> {
     let unknown =
         join_all((0..strangers).step_by(TOGETHER).map(|first| nobody.send_together(crowd(first))));
     let known = async {
-        site.plane.as_ref().expect("the table has one").token_reviews(TOGETHER).await;
+        site.plane.as_ref().expect("the table has a control plane").token_reviews(TOGETHER).await;
         let known = (0..20).map(|n| with_token(format!("reviewed-user-{n}")));
         nobody.send_together(known.collect()).await
     };
@@ -91,7 +92,7 @@ async fn token_flood(site: &Site, strangers: usize) -> Result<Seen, String> {
     let is_among =
         |answers: &[u16], wanted: &[u16]| answers.iter().all(|status| wanted.contains(status));
     if !is_among(&known, &[200, 503]) || !is_among(&unknown, &[401, 429, 503]) {
-        return Err(format!("good tokens are answered {known:?}, unknown ones {unknown:?}"));
+        return Err(format!("statuses of valid tokens: {known:?}, of unknown ones: {unknown:?}"));
     }
     let served = known.iter().filter(|status| **status == 200).count();
     Ok(Seen { largest: 0, note: format!("known: 200 x {served}, 503 x {}", known.len() - served) })

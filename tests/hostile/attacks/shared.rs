@@ -1,5 +1,5 @@
-//! HTTP/2 connections that several users share, as kube-apiserver's proxy does: whatever one of them sends,
-//! the others' streams go on.
+//! HTTP/2 connections that several users share, as with kube-apiserver's proxy: no request of one
+//! user ends the streams of others.
 
 use std::io;
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub(crate) fn tables(form: Form) -> Vec<Table> {
     vec![Table::new("http2 shared", ended_streams(form)), Table::new("http2 odd", odd()).shared()]
 }
 
-/// Streams that are cancelled, or answered before their body was read.
+/// Streams that are cancelled, or that get a response before their body is read.
 fn ended_streams(form: Form) -> Vec<Row> {
     let (lists, posts) = (form.of(200, 2_000), form.of(1_200, 4_000));
     let images = || {
@@ -41,7 +41,7 @@ fn ended_streams(form: Form) -> Vec<Row> {
         })
         .after(images)
         .cpu(form.of(5.0, 40.0))
-        // Answers that wait for their readers share 256 MiB.
+        // Responses that wait for their readers share 256 MiB.
         .memory(form.of(64, 320)),
         Row::script(format!("{posts} refused POSTs of 300 kB"), move |site: Rc<Site>| async move {
             refused_posts(&site, posts).await
@@ -50,7 +50,7 @@ fn ended_streams(form: Form) -> Vec<Row> {
     ]
 }
 
-/// Lists that are reset as soon as their answer begins, beside a watch that must go on.
+/// Lists that are reset at the start of their response, beside a watch that must continue.
 async fn cancelled_lists(site: &Site, count: usize) -> io::Result<Seen> {
     let mut connection = Connection::open(&site.mal, &[]).await?;
     let watch = format!("{V1}/images?watch=true");
@@ -74,12 +74,13 @@ async fn cancelled_lists(site: &Site, count: usize) -> io::Result<Seen> {
         connection.writer.begin(&Block::request("GET", b"/livez", TOKEN), END_STREAM).await?;
     connection.answer(last).await?;
     if connection.reset.contains(&watch) {
-        return Err(io::Error::other("the watch beside them has ended"));
+        return Err(io::Error::other("the watch on the connection has ended"));
     }
     Ok(Seen { largest: 0, note: format!("{count} cancelled") })
 }
 
-/// POSTs without credentials, whose bodies the server does not read, by a client that waits for each.
+/// POSTs without credentials, whose bodies the server does not read, from a client that waits for
+/// each.
 async fn refused_posts(site: &Site, count: usize) -> Finding {
     let failed = |what: &str, why: &dyn std::fmt::Display| format!("{what}: {why}");
     let stream = site.mal.open(&["h2"]).await.map_err(|why| failed("no connection", &why))?;
@@ -92,13 +93,13 @@ async fn refused_posts(site: &Site, count: usize) -> Finding {
             let request = http::Request::post(format!("https://localhost{V1}/images"))
                 .body(Full::new(body.clone()));
             let mut sender = sender.clone();
-            async move { sender.send_request(request.expect("the request is one")).await }
+            async move { sender.send_request(request.expect("the request is valid")).await }
         });
         for answer in join_all(posts).await {
             let answer =
                 answer.map_err(|why| failed(&format!("round {round} of 30 POSTs"), &why))?;
             if answer.status() != 401 {
-                return Err(format!("a POST without credentials is answered {}", answer.status()));
+                return Err(format!("a POST without credentials gets status {}", answer.status()));
             }
         }
     }
@@ -107,7 +108,8 @@ async fn refused_posts(site: &Site, count: usize) -> Finding {
     Ok(Seen { largest: 0, note: format!("401 x {count}") })
 }
 
-/// Requests that HTTP/2 can frame and the server cannot read: a client error each, on their stream only.
+/// Requests that are valid HTTP/2 frames but invalid requests: a client error each, on their stream
+/// only.
 fn odd() -> Vec<Row> {
     let path = |rest: &str| format!("{V1}/images{rest}").into_bytes();
     let get = |path: Vec<u8>| Block::request("GET", &path, TOKEN);
@@ -172,8 +174,8 @@ fn odd() -> Vec<Row> {
     ]
 }
 
-/// The request is answered with one of these statuses, and its connection goes on: another user's stream
-/// that began before is not reset, and another one is answered.
+/// The response has one of these statuses and the connection continues: another user's earlier
+/// stream is not reset, and a later one gets a response.
 fn answered(name: &str, statuses: &'static [u16], block: Block) -> Row {
     Row::script(name, move |site: Rc<Site>| {
         let block = block.clone();
@@ -183,7 +185,7 @@ fn answered(name: &str, statuses: &'static [u16], block: Block) -> Row {
             let mut connection = open.map_err(|why| failed("no connection", why))?;
             let status = connection.ask(&block).await.map_err(|why| failed("no answer", why))?;
             if !statuses.contains(&status) {
-                return Err(format!("answered {status} instead of {statuses:?}"));
+                return Err(format!("status {status} instead of {statuses:?}"));
             }
             is_unharmed(&mut connection, &block)
                 .await
@@ -193,8 +195,8 @@ fn answered(name: &str, statuses: &'static [u16], block: Block) -> Row {
     })
 }
 
-/// The library cannot decode the request at all, so it may end the connection; a proxy with a library of its
-/// own does not pass such a request on.
+/// The HTTP library cannot decode the request, so it may end the connection; a proxy with its own
+/// HTTP library does not forward such a request.
 fn undecodable(name: &str, block: Block) -> Row {
     Row::script(name, move |site: Rc<Site>| {
         let block = block.clone();
@@ -206,14 +208,16 @@ fn undecodable(name: &str, block: Block) -> Row {
                 Err(why) if why.kind() != io::ErrorKind::TimedOut => {
                     Ok(Seen { largest: 0, note: why.to_string() })
                 }
-                other => Err(format!("neither answered 400 nor ended: {other:?}")),
+                other => {
+                    Err(format!("neither status 400 nor the end of the connection: {other:?}"))
+                }
             }
         }
     })
 }
 
 /// # Errors
-/// The request ends the connection, or a watch on it.
+/// The request ends the connection or a watch on it.
 async fn is_unharmed(connection: &mut Connection, block: &Block) -> io::Result<()> {
     let watch = Block::request("GET", format!("{V1}/images?watch=true").as_bytes(), TOKEN);
     let watch = connection.writer.begin(&watch, END_STREAM).await?;

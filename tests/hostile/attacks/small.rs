@@ -1,4 +1,4 @@
-//! Small attacks on those who read logs, headers and answers.
+//! Small attacks on readers of logs, headers and responses.
 
 use std::rc::Rc;
 
@@ -12,7 +12,7 @@ pub(crate) fn table() -> Table {
     let named = |name: &'static str| {
         move || {
             let mut image = image(name);
-            // So that only the name can be wrong.
+            // A valid reference, so that only the name is invalid.
             image["dockerImageReference"] = "registry.example.com/ns/s:1".into();
             vec![post(MAPPINGS, &mapping("s", "t", &image))]
         }
@@ -44,7 +44,7 @@ pub(crate) fn table() -> Table {
     Table::new("small", rows)
 }
 
-/// A client's id is kept if it is short and plain, and replaced otherwise.
+/// The server keeps a short plain Audit-Id of a client and replaces any other.
 fn audit_id(name: &str, id: String, is_kept: bool) -> Row {
     Row::script(name, move |site: Rc<Site>| {
         let id = id.clone();
@@ -61,14 +61,14 @@ fn audit_id(name: &str, id: String, is_kept: bool) -> Row {
             if answer.status == 200
                 && (shown.is_empty() || shown.len() > 64 || !is_plain || (shown == id) != is_kept)
             {
-                return Err(format!("the answer's Audit-Id is {shown:.100?}"));
+                return Err(format!("the Audit-Id of the response is {shown:.100?}"));
             }
             Ok(Seen { largest: answer.body.len(), note: format!("{}, {shown:.40}", answer.status) })
         }
     })
 }
 
-/// Python's http.client takes 100 headers and no more.
+/// Python's http.client accepts at most 100 headers.
 async fn warned(site: &Site, fields: usize) -> Finding {
     const MOST: usize = 80;
     let unknown: String = (0..fields).map(|n| format!(r#","u{n}":1"#)).collect();

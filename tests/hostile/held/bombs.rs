@@ -1,4 +1,4 @@
-//! Bodies in JSON, YAML and protobuf that are small to send and large to read.
+//! Bodies in JSON, YAML and protobuf that are small to send and expensive to parse.
 
 use crate::row::{Form, Row, Table};
 use crate::site::send;
@@ -8,7 +8,7 @@ const YAML: &str = "application/yaml";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 const REFUSED: &[u16] = &[400, 413, 415, 422];
 const DONE_OR_REFUSED: &[u16] = &[201, 400, 409, 413, 415, 422];
-/// A little less than the largest body that is read.
+/// Size just below the limit of a body.
 const ALMOST: usize = (3 << 20) - 1024;
 
 pub(crate) fn table(form: Form) -> Table {
@@ -142,14 +142,14 @@ fn text(text: String) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// An ImageStream with more in its metadata.
+/// ImageStream with additional metadata.
 fn metadata(rest: &str) -> String {
     format!(
         r#"{{"kind":"ImageStream","apiVersion":"image.openshift.io/v1","metadata":{{"name":"s"{rest}}}}}"#
     )
 }
 
-/// Lists of references to lists of references: a few lines that stand for billions.
+/// Nested lists of references: a few lines that expand to billions of items.
 fn references() -> String {
     let mut text = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
     for level in 1..12 {
@@ -159,7 +159,7 @@ fn references() -> String {
     text
 }
 
-/// Objects merged into objects, each of which doubles.
+/// Nested YAML merges, each of which doubles the object.
 fn merges() -> String {
     let mut text = "a0: &a0 {x: 1, y: 2}\n".to_owned();
     for level in 1..40 {
@@ -171,7 +171,7 @@ fn merges() -> String {
     text
 }
 
-/// The envelope of a protobuf body around an ImageStream.
+/// Envelope of a protobuf body around an ImageStream.
 fn protobuf(stream: &[u8]) -> Vec<u8> {
     let mut body = b"k8s\0\x0a\x24\x0a\x15image.openshift.io/v1\x12\x0bImageStream\x12".to_vec();
     write_varint(&mut body, stream.len());
@@ -179,7 +179,7 @@ fn protobuf(stream: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Messages within each other, each the first field of the one around it.
+/// Nested messages, each the first field of its parent.
 fn nested(depth: usize) -> Vec<u8> {
     let mut message = Vec::new();
     for _ in 0..depth {

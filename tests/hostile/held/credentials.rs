@@ -1,4 +1,4 @@
-//! Who the server takes a client for: seen by the control plane that it asks what that user may do.
+//! Authentication of clients, observed through the access reviews that the control plane receives.
 
 use std::rc::Rc;
 
@@ -10,12 +10,12 @@ use crate::row::{Finding, Ground, Row, Seen, Table};
 use crate::site::{Site, get};
 use crate::support::server::TestServer;
 
-/// What the server must make of a client.
+/// Expected result of authentication.
 #[derive(Clone, Copy)]
 enum Taken {
-    /// 401, without asking anybody what a user may do.
+    /// 401 without an access review.
     Unknown,
-    /// A user by name and groups, whom nothing is allowed.
+    /// User with name and groups, who has no permissions.
     For(&'static str, &'static [&'static str]),
 }
 
@@ -26,7 +26,7 @@ const AUTHENTICATED: &str = "system:authenticated";
 const MAL: Taken = For("mal", &[AUTHENTICATED]);
 type Headers = &'static [(&'static str, &'static str)];
 
-/// Claims of a front proxy.
+/// Identity headers of a front proxy.
 const CLAIM: Headers = &[CLAIMED_USER, CLAIMED_GROUP];
 const CLAIMED_USER: (&str, &str) = ("X-Remote-User", "adm");
 const CLAIMED_GROUP: (&str, &str) = ("X-Remote-Group", "system:masters");
@@ -195,10 +195,10 @@ fn row(name: &str, shown: Shown, headers: Headers, taken: Taken) -> Row {
     )
 }
 
-/// Sends a request and compares the user that the control plane is asked about.
+/// Sends a request and compares the user in the access review.
 async fn is_taken(site: &Site, shown: Shown, headers: Headers, taken: Taken) -> Finding {
     let client = site.server.client(site.pki.identity(shown));
-    let plane = site.plane.as_ref().expect("the table has one");
+    let plane = site.plane.as_ref().expect("the table has a control plane");
     plane.take_reviews();
     let mut request = get("namespaces/vic/imagestreams/w");
     for (name, value) in headers {

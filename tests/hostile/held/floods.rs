@@ -1,4 +1,5 @@
-//! Floods of HTTP/2 frames on one connection. The server may end it, and must go on for everybody else.
+//! Floods of HTTP/2 frames on one connection. The server may end the connection, and must serve all
+//! others.
 
 use std::io;
 use std::rc::Rc;
@@ -35,11 +36,11 @@ pub(crate) fn table(form: Form) -> Table {
         }),
         flood("settings", n, |_, _| vec![Frame::new(SETTINGS, 0, 0, [])]),
         flood("settings that change the window", n, |_, round| {
-            let window = u32::try_from(round % 2).expect("it is small").to_be_bytes();
+            let window = u32::try_from(round % 2).expect("the value is 0 or 1").to_be_bytes();
             vec![Frame::new(SETTINGS, 0, 0, [&[0, 4], &window[..]].concat())]
         }),
         flood("settings that change the table", n, |_, round| {
-            let size = u32::try_from(round % 2 * 4096).expect("it is small").to_be_bytes();
+            let size = u32::try_from(round % 2 * 4096).expect("the value fits").to_be_bytes();
             vec![Frame::new(SETTINGS, 0, 0, [&[0, 1], &size[..]].concat())]
         }),
         flood("ping", n, |_, _| vec![Frame::new(PING, 0, 0, [0; 8])]),
@@ -104,12 +105,12 @@ pub(crate) fn table(form: Form) -> Table {
     Table::new("http2 floods", rows).shared()
 }
 
-/// A request that the server answers from memory.
+/// Request that the server serves from memory.
 fn opened(stream: u32) -> Frame {
     Block::request("GET", b"/livez", "").frames(stream, END_STREAM).remove(0)
 }
 
-/// The beginning of a request whose body does not come.
+/// Start of a request whose body never arrives.
 fn posted(stream: u32) -> Frame {
     Block::request("POST", b"/apis/image.openshift.io/v1/images", "token-of-mal")
         .frames(stream, 0)
@@ -120,7 +121,8 @@ fn reset(stream: u32) -> Frame {
     Frame::new(RST_STREAM, 0, stream, [0, 0, 0, 8])
 }
 
-/// A header of 3,900 bytes that is put into the table once and referred to by one byte each time.
+/// Header of 3,900 bytes that is stored in the dynamic table once and then referenced by one byte
+/// each time.
 fn table_bomb(stream: u32, round: usize, times: usize) -> Vec<Frame> {
     let mut block = Block::request("GET", b"/livez", "");
     if round == 0 {
@@ -132,7 +134,8 @@ fn table_bomb(stream: u32, round: usize, times: usize) -> Vec<Frame> {
     block.frames(stream, END_STREAM)
 }
 
-/// Sends frames made for a new stream each round, reading whatever comes. The end of the connection is fine.
+/// Sends frames on a new stream each round and reads all responses. The server may end the
+/// connection.
 fn flood(
     name: &str,
     rounds: usize,
@@ -165,7 +168,7 @@ async fn send(
         }
         sent += BATCH;
     }
-    // A server that has closed the connection does not read this, either.
+    // A server that closed the connection does not read the final PING either.
     let _ = writer.send(&[Frame::new(PING, 0, 0, MARK)]).await;
     let end = match reader.await? {
         Ok(End::GoesOn) => "goes on".to_owned(),

@@ -1,6 +1,6 @@
-//! HTTP/1.1 by hand: requests that two servers might take for different ones, so that one smuggles a request
-//! past the other. A row sends bytes and a last request behind them, and compares how many requests the
-//! server has seen, and as what.
+//! Request smuggling over HTTP/1.1: requests that two servers might parse differently. A row sends
+//! bytes with a last request behind them, and compares the number of requests that the server has
+//! processed, and their statuses.
 
 use std::io;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 use crate::row::{Form, Row, Seen, Table};
 use crate::site::Site;
 
-/// The longest wait for the end of a connection.
+/// Longest wait for the end of a connection.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// The request behind the attack. Its status is that of no other request here.
+/// Request behind the attack, with a status that no other request here has.
 const LAST: &str = "GET /apis/nowhere/v1/x HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-mal\r\nConnection: close\r\n\r\n";
 const DONE: u16 = 404;
-/// What an attacker would smuggle: a request whose status is 401 without credentials.
+/// Smuggled request: its status is 401 without credentials.
 const SMUGGLED: &str = "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n";
 
 pub(crate) fn table(form: Form) -> Table {
@@ -175,14 +175,14 @@ fn row(name: &str, statuses: &'static [u16], bytes: String) -> Row {
         async move {
             let answered = exchange(&site, &bytes).await.map_err(|why| why.to_string())?;
             if !is_repeated(&answered, statuses) {
-                return Err(format!("answered {answered:?}, not {statuses:?}"));
+                return Err(format!("statuses {answered:?}, not {statuses:?}"));
             }
             Ok(Seen { largest: 0, note: format!("{:?}", &answered[..answered.len().min(4)]) })
         }
     })
 }
 
-/// Whether the statuses are these, or one of them many times before the last request.
+/// Returns true if the statuses are these, or the single one repeated before the last request.
 fn is_repeated(answered: &[u16], statuses: &[u16]) -> bool {
     match (statuses, answered.split_last()) {
         ([status], Some((&DONE, rest))) if rest.len() > 1 => rest.iter().all(|each| each == status),
@@ -190,11 +190,12 @@ fn is_repeated(answered: &[u16], statuses: &[u16]) -> bool {
     }
 }
 
-/// Sends bytes and the last request, and reads the statuses of all answers up to the end of the connection.
+/// Sends bytes and the last request, and reads the statuses of all responses up to the end of the
+/// connection.
 async fn exchange(site: &Site, bytes: &str) -> io::Result<Vec<u16>> {
     let (mut reader, mut writer) = tokio::io::split(site.mal.open(&["http/1.1"]).await?);
     let bytes = format!("{bytes}{LAST}");
-    // A server that refuses may close while it is still being written to.
+    // A server that refuses may close the connection before the client has sent everything.
     let write = async {
         let _ = writer.write_all(bytes.as_bytes()).await;
         let _ = writer.flush().await;
@@ -202,7 +203,7 @@ async fn exchange(site: &Site, bytes: &str) -> io::Result<Vec<u16>> {
     let mut answers = Vec::new();
     let read = timeout(PATIENCE, reader.read_to_end(&mut answers));
     let ((), read) = futures_util::join!(write, read);
-    // A connection that is cut off ends with an error after what was read.
+    // An aborted connection ends with an error after the last response.
     if let Ok(Err(why)) = read
         && answers.is_empty()
     {

@@ -1,5 +1,5 @@
-//! Impersonation: each part of an identity is a permission of its own, and the request itself is decided for
-//! the user that results.
+//! Impersonation: each part of an identity needs its own permission, and the request itself is
+//! authorized for the impersonated user.
 
 use std::rc::Rc;
 
@@ -14,9 +14,9 @@ type Headers = &'static [(&'static str, &'static str)];
 struct Trick {
     name: &'static str,
     headers: Headers,
-    /// Status where everything is allowed.
+    /// Status if everything is allowed.
     status: u16,
-    /// Reviews that are asked for then, in order: who wants to do what.
+    /// Expected reviews in that case, in order: user, verb, resource.
     reviews: &'static [&'static str],
 }
 
@@ -116,7 +116,8 @@ const TRICKS: [Trick; 13] = [
     },
 ];
 
-/// Where everything is allowed, each part is asked for; where nothing is, the first refusal is the end.
+/// If everything is allowed, each part is reviewed; if nothing is, the first denial is the last
+/// review.
 pub(crate) fn tables() -> [Table; 2] {
     let granted = TRICKS.map(|trick| {
         Row::script(trick.name, move |site: Rc<Site>| async move {
@@ -141,7 +142,7 @@ pub(crate) fn tables() -> [Table; 2] {
 }
 
 async fn ask(site: &Site, headers: Headers, status: u16, wanted: &[&str]) -> Finding {
-    let plane = site.plane.as_ref().expect("the table has one");
+    let plane = site.plane.as_ref().expect("the table has a control plane");
     plane.take_reviews();
     let mut request = get("namespaces/vic/imagestreams/w");
     for (name, value) in headers {
@@ -159,7 +160,7 @@ async fn ask(site: &Site, headers: Headers, status: u16, wanted: &[&str]) -> Fin
     Ok(Seen { largest: answer.body.len(), note: format!("{status}, {} reviews", asked.len()) })
 }
 
-/// The user, with its groups unless it is the client itself, and what it wants to do.
+/// The user, with groups unless it is the client itself, and the verb and resource.
 fn told(spec: &Value) -> String {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let what = super::paths::told(&spec["resourceAttributes"]);

@@ -1,5 +1,6 @@
-//! The authorizer and the handler read a request alike: what is decided is what is done. Each row compares
-//! the review of access that a request causes with the object that is answered or changed.
+//! Consistent parsing of requests by authorizer and handler: the server acts on the object that it
+//! authorized. Each row compares the access review of a request with the object that is returned or
+//! changed.
 
 use std::rc::Rc;
 
@@ -22,14 +23,14 @@ pub(crate) fn table() -> Table {
 }
 
 async fn agree(site: &Site, method: &str, target: &str, status: u16, review: &str) -> Finding {
-    let plane = site.plane.as_ref().expect("the table has one");
+    let plane = site.plane.as_ref().expect("the table has a control plane");
     plane.take_reviews();
     let answer =
         site.mal.send_unchecked(request(method, target)).await.map_err(|why| why.to_string())?;
     let reviews = plane.take_reviews();
     let asked: Vec<String> = reviews.iter().map(|spec| told(attributes(spec))).collect();
     let asked = asked.join(", ");
-    // A watch answers an event a line.
+    // A watch returns one event per line.
     for body in answer
         .body
         .split(|byte| *byte == b'\n')
@@ -48,7 +49,7 @@ async fn agree(site: &Site, method: &str, target: &str, status: u16, review: &st
     Ok(Seen { largest: answer.body.len(), note: format!("{status}, {asked}") })
 }
 
-/// A request of this method with a body where one is due.
+/// Request with this method, and with a body if the method needs one.
 fn request(method: &str, target: &str) -> Request {
     let target = if target.starts_with('/') { target.to_owned() } else { format!("{V1}/{target}") };
     let request = Request::new(method, &target);
@@ -76,7 +77,7 @@ fn attributes(spec: &Value) -> &Value {
     }
 }
 
-/// `VERB RESOURCE/SUBRESOURCE NAMESPACE/NAME`, as far as there are such parts.
+/// `VERB RESOURCE/SUBRESOURCE NAMESPACE/NAME`, without missing parts.
 pub(crate) fn told(attributes: &Value) -> String {
     let text = |key: &str| attributes[key].as_str().unwrap_or_default();
     let mut told = format!("{} {}", text("verb"), text("path").to_owned() + text("resource"));
@@ -91,15 +92,15 @@ pub(crate) fn told(attributes: &Value) -> String {
     told.escape_debug().to_string()
 }
 
-/// Compares what was decided with the object that is answered, or with the items of a list.
+/// Compares the authorized object with the returned object, or with the items of a returned list.
 ///
 /// # Errors
-/// Another object is answered than was decided on.
+/// The response has another object than the authorized one.
 fn is_same_object(decided: &Value, body: &Value) -> Result<(), String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let (namespace, name) = (text(&decided["namespace"]), text(&decided["name"]));
     let differs = |what: &str, found: String| {
-        Err(format!("{what} {found:?} is answered after {}", told(decided)))
+        Err(format!("{what} {found:?} is returned after the review {}", told(decided)))
     };
     if body["kind"] == "Status" {
         let found = text(&body["details"]["name"]);
@@ -114,7 +115,7 @@ fn is_same_object(decided: &Value, body: &Value) -> Result<(), String> {
             return differs("the namespace", found);
         }
         let found = text(&metadata["name"]);
-        // The answer to a partial digest has the whole one in its name.
+        // The response to a partial digest has the full digest in its name.
         if !name.is_empty() && !found.is_empty() && !found.starts_with(&name) {
             return differs("the name", found);
         }

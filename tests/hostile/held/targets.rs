@@ -1,6 +1,6 @@
-//! Requests and the review of access that each causes.
+//! Requests with the access review that each causes.
 
-/// Method, target, status, and the review; none where nobody has to be asked.
+/// Method, target, status, and the review; empty if no review is needed.
 pub(super) type Target = (&'static str, &'static str, u16, &'static str);
 
 pub(super) const TARGETS: &[Target] = &[

@@ -1,4 +1,5 @@
-//! Forged continue tokens, selectors and queries: never anything outside of the namespace of the path.
+//! Forged continue tokens, selectors and queries: no response has objects outside of the namespace
+//! of the path.
 
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use crate::site::{Site, get, post};
 use crate::support::client::Request;
 
 const STREAMS: &str = "namespaces/mal/imagestreams";
-/// Never anything of another namespace, whatever the status.
+/// No objects of another namespace, with any status.
 const ANY: &[u16] = &[200, 400, 410, 413, 504];
 const REFUSED: &[u16] = &[400, 410, 413, 414];
 
@@ -105,7 +106,7 @@ fn row(name: &str, statuses: &'static [u16], query: String) -> Row {
 
 async fn stays_inside(site: &Site, statuses: &[u16], query: &str) -> Finding {
     let mine: Request = post(STREAMS, &stream("mine"));
-    // It is there from the second row on.
+    // The stream exists from the second row on.
     site.mal.send(mine).await.map_err(|why| why.to_string())?.of_status(&[201, 409])?;
     let request = get(&format!("{STREAMS}?{query}"));
     let answer = site
@@ -117,7 +118,7 @@ async fn stays_inside(site: &Site, statuses: &[u16], query: &str) -> Finding {
     let items =
         answer.json().ok().and_then(|list| list["items"].as_array().cloned()).unwrap_or_default();
     match items.iter().find(|item| item["metadata"]["namespace"] != "mal") {
-        Some(item) => Err(format!("another namespace is shown: {item}")),
+        Some(item) => Err(format!("an object of another namespace: {item}")),
         None => Ok(Seen {
             largest: answer.body.len(),
             note: format!("{}, {} items", answer.status, items.len()),
