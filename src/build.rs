@@ -1,7 +1,8 @@
 //! Build script: passes commit, date and compiler of the build to `server/version.rs`.
 //!
-//! `GIT_COMMIT` and `GIT_TREE_STATE` replace the questions to git, for builds without its folder.
-//! `SOURCE_DATE_EPOCH` replaces the clock (https://reproducible-builds.org/specs/source-date-epoch).
+//! `GIT_COMMIT` and `GIT_TREE_STATE` replace the calls of git, for builds without a `.git` folder.
+//! `SOURCE_DATE_EPOCH` replaces the clock
+//! (<https://reproducible-builds.org/specs/source-date-epoch>).
 
 use std::env;
 use std::path::Path;
@@ -16,7 +17,8 @@ fn main() {
     for path in SOURCES {
         println!("cargo::rerun-if-changed={path}");
     }
-    // A debug build names the commit of its last change of a source: a commit alone rebuilds nothing.
+    // A release build depends on the git log too. A debug build keeps the commit of its last source
+    // change, so that a commit alone causes no rebuild.
     if variable("PROFILE").as_deref() == Some("release")
         && is_repository()
         && let Some(log) =

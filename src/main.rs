@@ -7,8 +7,9 @@ use clap::Parser;
 use imagestream_apiserver::cli::Cli;
 use imagestream_apiserver::telemetry::log::escaped;
 
-/// Answers of some kilobytes are made and freed all the time, by whichever thread is free; glibc's allocator takes a lock
-/// and returns memory for each. `.cargo/config.toml` sets its number of arenas.
+/// jemalloc, because all threads allocate and free responses of some kilobytes at a high rate, for
+/// which glibc's allocator takes a lock and returns memory to the kernel each time.
+/// `.cargo/config.toml` sets the number of jemalloc's arenas.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

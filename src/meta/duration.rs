@@ -1,4 +1,4 @@
-//! Durations in Go's notation, such as `300ms`, `1h30m` or `-1.5h`: the values of flags and queries.
+//! Durations in Go's notation, such as `300ms`, `1h30m` or `-1.5h`, in flags and queries.
 
 use std::time::Duration;
 

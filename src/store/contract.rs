@@ -56,7 +56,8 @@ use super::{
 ///     guards: vec![Guard::Absent(key.clone())],
 ///     changes: vec![Change::Put(key.clone(), "value".into())],
 /// };
-/// let Outcome::Committed(revision) = store.commit(create.clone()).await.unwrap() else { panic!() };
+/// let outcome = store.commit(create.clone()).await.unwrap();
+/// let Outcome::Committed(revision) = outcome else { panic!() };
 /// let Lookup::Found(entry) = store.get(&key, None).await.unwrap() else { panic!() };
 /// assert_eq!(entry.revision, revision);
 ///

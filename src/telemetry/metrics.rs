@@ -34,8 +34,9 @@ pub struct RequestLabels {
     pub scope: &'static str,
 }
 
-// Equal labels have equal lengths, so this is a hash of the labels. Each request looks up its series,
-// and a hash of six texts takes ten times as long. Few series have labels of the same lengths.
+// Hashes the lengths of the labels only: equal labels have equal lengths, and few series have
+// labels of the same lengths. Every request looks up its series, and a hash of six strings takes
+// ten times as long.
 impl Hash for RequestLabels {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let Self { verb, group, version, resource, subresource, scope } = self;

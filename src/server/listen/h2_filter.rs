@@ -2,8 +2,8 @@
 //!
 //! 1. A malformed request gets a response. h2 resets its stream with PROTOCOL_ERROR, the one code
 //!    after which Go's client closes the connection and repeats the request on a new one
-//!    (`processResetStream` in golang.org/x/net/http2/transport.go). [`Outgoing`] inserts a response
-//!    before such a reset, as Go's server does.
+//!    (`processResetStream` in golang.org/x/net/http2/transport.go). [`Outgoing`] inserts a
+//!    response before such a reset, as Go's server does.
 //! 2. The resets that a client causes have a rate limit ([`ResetRate`]) and a limit on the work
 //!    that they leave behind. The filter stops reading at that limit.
 //! 3. A header name that h2 cannot decode is an error of its stream, not of the connection

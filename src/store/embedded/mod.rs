@@ -2,7 +2,7 @@
 //! and a volume.
 //!
 //! ```text
-//!   get, range ──────────────┐                     ┌── watchers: each reads the log from its own cursor
+//!   get, range ──────────────┐                     ┌── watch: reads the log from its own cursor
 //!                            ▼                     ▼
 //!                    [read]  snapshots of  <dir>/store.redb
 //!                                          ▲
