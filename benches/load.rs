@@ -101,7 +101,7 @@ fn main() -> ExitCode {
 }
 
 fn measure(options: &Options) -> anyhow::Result<()> {
-    let folder = tempfile::tempdir().context("no temporary folder can be made")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     report::print_setting(options, folder.path())?;
     let mut report = Report::default();
     for images in &options.images {

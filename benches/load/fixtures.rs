@@ -152,7 +152,7 @@ pub(crate) async fn create(connection: &mut Connection, request: &[u8]) -> anyho
     let text = || String::from_utf8_lossy(answer.body);
     ensure!(
         answer.status == 201,
-        "a creation was answered with status {}: {}",
+        "the response to a create has status {}: {}",
         answer.status,
         text()
     );

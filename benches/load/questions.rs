@@ -184,7 +184,7 @@ impl Questions {
                 let answer = connection.exchange(&self.requests[at]).await?;
                 self.check(at, &answer).with_context(|| {
                     format!(
-                        "{} was answered {}",
+                        "the response to {} is {}",
                         self.wishes[at].asked,
                         String::from_utf8_lossy(answer.body)
                     )

@@ -67,7 +67,7 @@ fn comparison(bench: &Bench, scenario: Scenario) -> anyhow::Result<Comparison<'_
         let requests = figures.rate.unwrap_or_default() * bench.options.seconds;
         ensure!(
             scenario.caller() == Caller::Token || reviews * REVIEWS <= requests,
-            "{reviews} reviews were asked for by {requests} requests, so they were not remembered"
+            "{requests} requests caused {reviews} reviews, so the cache did not keep them"
         );
         Ok(figures)
     };

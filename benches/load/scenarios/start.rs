@@ -1,5 +1,5 @@
 //! Time from process start to the first 200 of `/readyz` over a new TLS connection: on the data of
-//! a server that was stopped in good order, and of one that was killed while it wrote mappings.
+//! a server that was shut down gracefully, and of one that was killed while it wrote mappings.
 
 use std::thread;
 use std::time::{Duration, Instant};
