@@ -64,7 +64,7 @@ async fn probe_until(stopped: &AtomicBool, client: &Client) -> Latency {
         latency.count += 1;
         let failure = match answer {
             Ok(Ok(answer)) if answer.status == 200 => None,
-            Ok(Ok(answer)) => Some(format!("answered {}", answer.status)),
+            Ok(Ok(answer)) => Some(format!("status {}", answer.status)),
             Ok(Err(why)) => Some(why.to_string()),
             Err(_) => Some(format!("no response within {PATIENCE:?}")),
         };

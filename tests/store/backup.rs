@@ -109,6 +109,7 @@ async fn whoever_watched_the_old_store_is_told_to_list_again() {
 
 #[test]
 fn restored_store_starts_above_all_old_revisions() {
+    // Clients of the old store may hold any revision that it can have assigned since the backup.
     const SECOND: u64 = 1 << 20;
     let time = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let taken = time(1_800_000_000);
@@ -202,6 +203,7 @@ async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<A
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn backup_under_writes_holds_all_acknowledged_writes() {
+    // Each transaction writes a pair of keys, so that a partial one shows as a single key.
     let dir = tempfile::tempdir().unwrap();
     let (embedded, store) = open(&dir);
     let counts: Vec<_> = (0..WRITERS).map(|_| Arc::new(AtomicU64::new(0))).collect();

@@ -185,6 +185,7 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
 
 #[tokio::test]
 async fn failed_write_is_not_acknowledged_and_store_continues() {
+    // Each write of a commit fails once: the first, then the second, up to the last.
     let mut number = 0;
     while one_failure(Operation::Write, number).await {
         number += 1;
@@ -235,6 +236,7 @@ async fn concurrent_writers_see_an_error_and_then_go_on() {
 
 #[tokio::test]
 async fn two_disk_failures_in_a_row_end_the_store() {
+    // The second failure comes right after the reopen of the file. All later calls give the reason.
     let ill = Ill::start();
     let revision = ill.store.make(vec![put("/a", "1")]).await;
     ill.disk.fail(Operation::Sync, 0, 1, ErrorKind::Other);

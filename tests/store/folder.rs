@@ -237,6 +237,7 @@ async fn new_store_starts_compacted_at_its_first_revision() {
 
 #[tokio::test]
 async fn recreated_folder_starts_above_lost_revisions() {
+    // A watch from a lost revision must fail as compacted instead of waiting for that revision.
     let dir = tempfile::tempdir().unwrap();
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
     let store = open(Options { first_revision: first_revision(now), ..options(&dir) });

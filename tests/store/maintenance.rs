@@ -121,6 +121,7 @@ async fn damage_is_told_by_the_name_of_what_is_damaged() {
 
 #[tokio::test]
 async fn every_flipped_bit_in_use_is_detected() {
+    // Pages have a checksum of redb, and rows have one of the store.
     let dir = workload().await;
     let path = dir.path().join(DATA_FILE);
     let content = fs::read(&path).unwrap();
