@@ -169,7 +169,7 @@ fn unusable_ca_key_fails_only_after_the_pair_ends() {
         (Some("rubbish".to_owned()), "its key cannot be used"),
         (
             Some(KeyPair::generate().unwrap().serialize_pem()),
-            "its key belongs to none of the certificates",
+            "its key belongs to none of its certificates",
         ),
     ] {
         let certs = tempfile::tempdir().unwrap();
