@@ -162,10 +162,10 @@ async fn tables_that_do_not_agree_are_told() {
         ("the value of /d", |txn| {
             assert!(txn.open_table(VALUES).unwrap().pop_last().unwrap().is_some())
         }),
-        ("the log does not say", |txn| {
+        ("the log has no record", |txn| {
             assert!(txn.open_table(LOG).unwrap().pop_last().unwrap().is_some())
         }),
-        ("what revision", |txn| {
+        ("that revision", |txn| {
             assert!(txn.open_table(HISTORY).unwrap().pop_first().unwrap().is_some())
         }),
         ("the log at revision", |txn| {
