@@ -245,7 +245,7 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
             command.try_get_matches_from(arguments).expect("the server accepts its arguments");
         let access =
             Options::from_arg_matches(&parsed).expect("the server accepts its arguments").access;
-        assert!(!access.serves_anonymous(), "{}", manifests.place);
+        assert!(!access.allows_anonymous(), "{}", manifests.place);
         let open = AlwaysAllowPaths::new(&access.authorization_always_allow_paths);
         for probe in ["startupProbe", "readinessProbe", "livenessProbe"] {
             let path = manifests.container()[probe]["httpGet"]["path"]

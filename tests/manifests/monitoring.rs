@@ -37,7 +37,13 @@ fn told() -> Series {
         ResourceLabels { group: "g", resource: "r" },
         ResourceUsage { objects: 1, bytes: 1, largest_bytes: Some(1) },
     );
-    usage.set_file(FileUsage { bytes: 1, available_bytes: Some(1), revision: 1, compacted: 1 });
+    usage.set_file(FileUsage {
+        backend: "embedded",
+        bytes: 1,
+        available_bytes: Some(1),
+        revision: 1,
+        compacted: 1,
+    });
     usage.set_tag_events(1);
     usage.set_free_pages(1);
     let (series, label) =
