@@ -100,7 +100,7 @@ async fn kubectl_explains_the_fields_of_an_image_of_a_stream() {
     let alice = site.plane.user("alice", None).identity();
     until("the layers are explained", || async {
         let said = site.plane.kubectl(&alice, &["explain", "isimage.image.dockerImageLayers"]);
-        if said.output.contains("The layers, lowest first.") {
+        if said.output.contains("list of layers of the image, lowest first.") {
             Ok(())
         } else {
             Err(format!("{said:?}"))
