@@ -12,7 +12,7 @@ use crate::machinery::schema::Schema;
 use crate::machinery::updated_object;
 use crate::meta::{GroupResource, Kind, Status};
 use crate::registry::actor::Actor;
-use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
+use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
@@ -65,15 +65,12 @@ impl Create<ImageSignature> for SignatureHandler {
         at: &ObjectRef,
         mut signature: ImageSignature,
     ) -> Result<Written<ImageSignature>, Status> {
-        let attributes = AdmissionAttributes {
-            operation: AdmissionOperation::Create,
-            resource: GroupResource { group: GROUP, name: "imagesignatures" },
-            api: API,
-            namespace: String::new(),
-            name: signature.metadata.name.clone(),
-            old: None,
-            new: Some(Arc::new(signature.clone())),
-        };
+        let attributes = AdmissionAttributes::create(
+            GroupResource { group: GROUP, name: "imagesignatures" },
+            API,
+            "",
+            &signature,
+        );
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
         metadata::prepare_virtual(at.namespace(), actor.now, &mut signature.metadata)?;
         image_signatures::prepare(&mut signature);

@@ -12,7 +12,7 @@ use crate::domain::{limits, proof, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::{Actor, DryRun};
-use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
+use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
@@ -71,15 +71,7 @@ impl Create<ImageStreamMapping> for Mappings {
         at: &ObjectRef,
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
-        let attributes = AdmissionAttributes {
-            operation: AdmissionOperation::Create,
-            resource: PLURAL,
-            api: API,
-            namespace: at.namespace().to_owned(),
-            name: mapping.metadata.name.clone(),
-            old: None,
-            new: Some(Arc::new(mapping.clone())),
-        };
+        let attributes = AdmissionAttributes::create(PLURAL, API, at.namespace(), &mapping);
         self.0.storage.admit_virtual(&attributes, actor).await?;
         let mapping = self.prepare_and_validate(actor, at, mapping)?;
         let children = proof::named_children(&mapping.image);

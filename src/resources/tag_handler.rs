@@ -15,7 +15,7 @@ use crate::domain::tag_view;
 use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::admission::attributes::{AdmissionAttributes, AdmissionOperation};
+use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::metadata;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
@@ -174,15 +174,7 @@ impl<V: TagView> Create<V> for TagHandler<V> {
         at: &ObjectRef,
         mut view: V,
     ) -> Result<Written<V>, Status> {
-        let attributes = AdmissionAttributes {
-            operation: AdmissionOperation::Create,
-            resource: V::RESOURCE,
-            api: API,
-            namespace: at.namespace().to_owned(),
-            name: view.metadata().name.clone(),
-            old: None,
-            new: Some(Arc::new(view.clone())),
-        };
+        let attributes = AdmissionAttributes::create(V::RESOURCE, API, at.namespace(), &view);
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
         prepare_new(actor, at, &mut view)?;
         let name = StreamTagName::parse_new(&view.metadata().name);

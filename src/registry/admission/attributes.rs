@@ -38,6 +38,26 @@ pub struct AdmissionAttributes {
     pub new: Option<Arc<dyn DynObject>>,
 }
 
+impl AdmissionAttributes {
+    /// The create of an object, as the client sent it.
+    pub fn create<T: Kind>(
+        resource: GroupResource<'static>,
+        api: GroupVersion,
+        namespace: &str,
+        object: &T,
+    ) -> Self {
+        Self {
+            operation: AdmissionOperation::Create,
+            resource,
+            api,
+            namespace: namespace.to_owned(),
+            name: object.metadata().name.clone(),
+            old: None,
+            new: Some(Arc::new(object.clone())),
+        }
+    }
+}
+
 /// An object of any kind.
 pub trait DynObject: meta::Object + Send + Sync {
     /// The JSON of the object, with `kind` and `apiVersion`.
