@@ -1,9 +1,13 @@
 //! Building blocks for asynchronous work.
 
 mod backoff;
+mod fair_limiter;
+mod flow;
 mod reloadable;
 mod single_flight;
 
 pub use backoff::Backoff;
+pub use fair_limiter::{FairLimit, FairLimiter, FairShare, LevelUsage, Refusal};
+pub use flow::{Flow, PriorityLevel};
 pub use reloadable::{Reload, Reloadable};
 pub use single_flight::SingleFlight;
