@@ -5,6 +5,8 @@
 mod kustomize;
 #[path = "manifests/monitoring.rs"]
 mod monitoring;
+#[path = "manifests/network.rs"]
+mod network;
 #[expect(dead_code, reason = "the cluster tests use the rest")]
 #[path = "cluster/tools.rs"]
 mod tools;
