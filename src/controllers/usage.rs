@@ -196,7 +196,7 @@ impl UsageCounter {
 }
 
 fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<UsedBytes>) {
-    let FileStats { size, available, revision, compacted } = file;
+    let FileStats { size, available, revision, compacted, .. } = file;
     let (bytes, available_bytes) = (size.allocated, available);
     metrics.usage().set_file(FileUsage {
         backend: backend.name(),

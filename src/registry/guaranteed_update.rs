@@ -187,7 +187,7 @@ impl Storage {
     ) -> Result<Outcome, Status> {
         let rows = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.rows)).collect();
         admitted.commit_begun();
-        let txn = Txn { guards: read_set.guards(), changes: rows };
+        let txn = Txn { guards: read_set.guards(), changes: rows, ..Txn::default() };
         let outcome = self.store.commit(txn).await.map_err(|error| status_of(&error))?;
         match &outcome {
             Outcome::Committed(revision) => {
@@ -241,7 +241,7 @@ mod tests {
 
     /// Commits a change of another writer during an attempt.
     fn commit_conflicting(store: &dyn Store, change: Change) {
-        let txn = Txn { guards: vec![], changes: vec![change] };
+        let txn = Txn { guards: vec![], changes: vec![change], ..Txn::default() };
         block_in_place(|| Handle::current().block_on(store.commit(txn))).unwrap();
     }
 

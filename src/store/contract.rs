@@ -38,8 +38,18 @@ use super::{
 /// and never show a gap. C itself stays readable, and every key keeps its current value. A new
 /// store counts as compacted to its first revision.
 ///
-/// *Errors.* `Invalid`, `Full`, `Compacted` and `Future` guarantee that nothing was changed. After
-/// any other error of [`Store::commit`] the transaction may or may not have been applied.
+/// *Accounts.* A transaction may be charged to an account, see [`super::Charge`]. A key belongs to
+/// the account that wrote it first, until the key is deleted: that account is charged for the
+/// bytes of the key and of its current value. The value that a transaction replaces or deletes is
+/// charged to the account of the transaction instead, until it is compacted. A key that belongs to
+/// no account belongs to the account that writes it next; until then nobody is charged for it, nor
+/// for its replaced value. A backend that implements [`super::Accounting`] refuses a transaction
+/// that is [`super::Charge::Limited`], stores a value, and would raise its account above the limit
+/// of the store, with `AccountFull`.
+///
+/// *Errors.* `Invalid`, `Full`, `AccountFull`, `Compacted` and `Future` guarantee that nothing was
+/// changed. After any other error of [`Store::commit`] the transaction may or may not have been
+/// applied.
 ///
 /// *Cancellation.* Reads may be dropped at any time. A [`Store::commit`] that is dropped may still
 /// be applied.
@@ -55,6 +65,7 @@ use super::{
 /// let create = Txn {
 ///     guards: vec![Guard::Absent(key.clone())],
 ///     changes: vec![Change::Put(key.clone(), "value".into())],
+///     ..Txn::default()
 /// };
 /// let outcome = store.commit(create.clone()).await.unwrap();
 /// let Outcome::Committed(revision) = outcome else { panic!() };

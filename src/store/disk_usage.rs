@@ -33,6 +33,8 @@ pub struct FileStats {
     pub size: FileSize,
     /// Free bytes on the file system, if known.
     pub available: Option<u64>,
+    /// Bytes of the file that compaction has freed and no value has taken since; an estimate.
+    pub reusable: u64,
     /// The latest revision.
     pub revision: Revision,
     /// The oldest revision that can be read.
@@ -54,9 +56,9 @@ pub type FreeSpace = dyn Fn(&Path) -> io::Result<u64> + Send + Sync;
 /// The disk space that a store leaves free.
 #[derive(Clone)]
 pub struct Reserve {
-    /// Below this number of bytes, values are rejected with `Full`. Deletions and compaction, which
-    /// make room, go on down to a quarter of it. Must exceed one group of transactions, about 16
-    /// MiB.
+    /// Below this number of bytes, values are rejected with `Full`, unless the file itself has room
+    /// for them. Deletions and compaction, which make room, go on down to a quarter of it. Must
+    /// exceed one group of transactions, about 16 MiB.
     pub bytes: u64,
     /// Called before every group of transactions.
     pub free: Arc<FreeSpace>,

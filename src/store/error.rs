@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Key, Revision};
+use super::{Account, AccountUsage, Key, Revision};
 
 /// An error of [`super::Store`].
 #[derive(Clone, Debug, thiserror::Error)]
@@ -39,6 +39,18 @@ pub enum StoreError {
     Full {
         /// The limit that was reached.
         reason: String,
+    },
+    /// The account of the transaction has reached the limit of the store.
+    #[error("{account} has {} bytes and needs {needed} more, the most is {limit}", usage.total())]
+    AccountFull {
+        /// The account.
+        account: Account,
+        /// Its usage.
+        usage: AccountUsage,
+        /// The bytes by which the transaction would raise it.
+        needed: u64,
+        /// The limit in bytes.
+        limit: u64,
     },
     /// The checksum of a stored value does not match.
     #[error("the value of {key} written by revision {revision} is damaged")]

@@ -3,10 +3,11 @@
 //! This layer knows keys, values and revisions, but neither Kubernetes nor JSON nor images, and
 //! uses no other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each
 //! promise on each backend. [`Elector`] elects one of the replicas that share a store. Abilities
-//! that a backend may lack are traits of their own: [`Compact`], [`Backup`], [`Scan`],
-//! [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
+//! that a backend may lack are traits of their own: [`Compact`], [`Accounting`], [`Backup`],
+//! [`Scan`], [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
 //! folder of a stopped one, and [`in_memory()`] makes one for tests. Only `open.rs` names backends.
 
+mod account;
 pub mod archive;
 mod backup;
 mod compaction;
@@ -27,6 +28,7 @@ mod range;
 mod scan;
 mod txn;
 
+pub use account::{Account, AccountUsage, Accounting, Charge, MAX_ACCOUNT_BYTES};
 pub use archive::{ArchiveError, ArchiveHead, ArchiveReader, ArchiveSummary};
 pub use backup::{Backup, BackupError};
 pub use compaction::Compact;

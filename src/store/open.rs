@@ -15,13 +15,15 @@ const PAGE_CACHE_BYTES: usize = 4 << 20;
 /// # Errors
 /// The folder is in use, cannot be read or written, or holds no valid data file.
 pub fn open(options: OpenOptions) -> Result<Opened, OpenError> {
-    let OpenOptions { backend, folder, lock_timeout, reserve, opener, observer } = options;
+    let OpenOptions { backend, folder, lock_timeout, reserve, account_limit, opener, observer } =
+        options;
     match backend {
         Backend::Embedded => {
             let options = embedded::Options {
                 lock_timeout,
                 cache_bytes: PAGE_CACHE_BYTES,
                 reserve,
+                account_limit,
                 opener,
                 observer,
                 ..embedded::Options::new(folder)
@@ -55,7 +57,7 @@ mod tests {
     async fn memory_store_keeps_commits_and_has_no_file() {
         let Opened { store, health, compact, backup, disk_usage, .. } = in_memory().unwrap();
         let key = Key::new("/key");
-        let txn = Txn { guards: vec![], changes: vec![Change::Put(key.clone(), "value".into())] };
+        let txn = Txn { guards: vec![], changes: vec![Change::Put(key.clone(), "value".into())], ..Txn::default() };
         let Outcome::Committed(revision) = store.commit(txn).await.unwrap() else {
             panic!("nothing is guarded")
         };

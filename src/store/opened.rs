@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::{
-    Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth,
+    Accounting, Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth,
 };
 
 /// A storage backend, as `--storage-backend` names it.
@@ -38,6 +38,8 @@ pub struct OpenOptions {
     pub lock_timeout: Duration,
     /// Disk space that stays free; `None` lets the file system run full.
     pub reserve: Option<Reserve>,
+    /// The limit of each account in bytes, see [`Accounting`]; `None` for no limit.
+    pub account_limit: Option<u64>,
     /// Opens the data file.
     pub opener: FileOpener,
     /// Receives every incident.
@@ -52,6 +54,7 @@ impl OpenOptions {
             folder: folder.into(),
             lock_timeout: Duration::ZERO,
             reserve: None,
+            account_limit: None,
             opener: FileOpener::default(),
             observer: Observer::default(),
         }
@@ -71,6 +74,8 @@ pub struct Opened {
     pub elector: Arc<dyn Elector>,
     /// Compaction; `None` if something else compacts the backend.
     pub compact: Option<Arc<dyn Compact>>,
+    /// The usage of accounts; `None` if the backend does not count it.
+    pub accounting: Option<Arc<dyn Accounting>>,
     /// Backups of the open store. Does not keep the store open.
     pub backup: Option<Arc<dyn Backup>>,
     /// Scans of the stored values. Does not keep the store open.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::entry::MAX_KEY_BYTES;
-use super::{Entry, Key, Revision, StoreError};
+use super::{Charge, Entry, Key, MAX_ACCOUNT_BYTES, Revision, StoreError};
 
 /// A condition on the current state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +49,14 @@ impl Change {
             Self::Put(key, _) | Self::Delete(key) => key,
         }
     }
+
+    /// The bytes of key and value that are stored; 0 for a deletion.
+    pub fn stored_bytes(&self) -> u64 {
+        match self {
+            Self::Put(key, value) => (key.as_str().len() + value.len()) as u64,
+            Self::Delete(_) => 0,
+        }
+    }
 }
 
 /// Changes that are applied together if all guards hold.
@@ -58,11 +66,17 @@ pub struct Txn {
     pub guards: Vec<Guard>,
     /// The changes, each of another key. They share one revision.
     pub changes: Vec<Change>,
+    /// The account that is charged for the changes.
+    pub charge: Charge,
 }
 
 impl Txn {
-    /// Rejects invalid keys, values that are too large, and two changes of one key.
+    /// Rejects invalid keys and accounts, values that are too large, and two changes of one key.
     pub(super) fn validate(&self, max_value_bytes: usize) -> Result<(), StoreError> {
+        if self.charge.account().is_some_and(|account| !account.is_storable()) {
+            let reason = format!("an account has 1 to {MAX_ACCOUNT_BYTES} bytes");
+            return Err(StoreError::Invalid { reason });
+        }
         let mut seen = HashSet::with_capacity(self.changes.len());
         self.changes.iter().try_for_each(|change| {
             let key = change.key();

@@ -180,7 +180,7 @@ async fn an_object_from_before_a_limit_can_change_but_not_grow() {
     );
     let store = Embedded::open(Options::new(&folder)).expect("the server has closed the store");
     store
-        .commit(Txn { guards: vec![], changes: vec![change] })
+        .commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() })
         .await
         .expect("the row can be written");
     drop(store);

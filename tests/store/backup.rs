@@ -196,7 +196,7 @@ async fn write_pairs(store: Arc<dyn TestStore>, writer: u64, acknowledged: Arc<A
         let last = ["left", "right"].map(|side| key(&format!("/last/{side}/{writer}")));
         let changes =
             pair.into_iter().chain(last).map(|key| Change::Put(key, value.clone())).collect();
-        within(store.commit(Txn { guards: vec![], changes })).await.unwrap();
+        within(store.commit(Txn { guards: vec![], changes, ..Txn::default() })).await.unwrap();
         acknowledged.store(round, Ordering::SeqCst);
     }
 }

@@ -271,7 +271,7 @@ async fn a_store_can_be_reopened_at_once_while_a_watch_is_still_about() {
 async fn values_beyond_the_limit_are_invalid() {
     let lab = EmbeddedLab::start().await;
     let value = vec![0; MAX_VALUE_BYTES + 1].into();
-    let txn = Txn { guards: vec![], changes: vec![Change::Put(key("/a"), value)] };
+    let txn = Txn { guards: vec![], changes: vec![Change::Put(key("/a"), value)], ..Txn::default() };
     assert!(matches!(lab.store().commit(txn).await, Err(StoreError::Invalid { .. })));
 }
 
@@ -284,7 +284,7 @@ async fn without_room_values_are_refused_and_deletions_make_room() {
         Reserve { bytes: 1000, free: Arc::new(move |_| Ok(probe.load(Ordering::SeqCst))) };
     let store = open(Options { reserve: Some(reserve), ..options(&dir) });
     store.make(vec![put("/a", "1"), put("/b", "1")]).await;
-    let attempt = |change| within(store.commit(Txn { guards: vec![], changes: vec![change] }));
+    let attempt = |change| within(store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }));
     free.store(999, Ordering::SeqCst);
     assert!(matches!(attempt(put("/a", "2")).await, Err(StoreError::Full { .. })));
     attempt(delete("/a")).await.unwrap();

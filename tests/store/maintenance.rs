@@ -280,7 +280,7 @@ proptest! {
             let store = open(&dir);
             for step in steps {
                 match step {
-                    Step::Commit(changes) => drop(within(store.commit(Txn { guards: vec![], changes })).await.unwrap()),
+                    Step::Commit(changes) => drop(within(store.commit(Txn { guards: vec![], changes, ..Txn::default() })).await.unwrap()),
                     Step::Compact(back) => {
                         let now = store.now().await;
                         within(store.compact(Revision(now.0 - back))).await.unwrap();

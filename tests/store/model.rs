@@ -230,7 +230,7 @@ impl<L: Lab> Run<L> {
             None => Change::Delete(key(at)),
         };
         let refused = self.model.refused(&guards);
-        let txn = Txn { guards, changes: changes.iter().map(change).collect() };
+        let txn = Txn { guards, changes: changes.iter().map(change).collect(), ..Txn::default() };
         let outcome = within(self.store().commit(txn)).await.unwrap();
         let any =
             changes.iter().any(|(at, value)| value.is_some() || self.model.now().contains_key(at));

@@ -101,7 +101,7 @@ impl Steps for Arc<dyn TestStore> {
     }
 
     async fn attempt(&self, guards: Vec<Guard>, changes: Vec<Change>) -> Outcome {
-        within(self.commit(Txn { guards, changes })).await.unwrap()
+        within(self.commit(Txn { guards, changes, ..Txn::default() })).await.unwrap()
     }
 
     async fn entry(&self, at: &str) -> Option<Entry> {

@@ -102,7 +102,7 @@ async fn put(store: &dyn Store, name: &str, repository: &str) {
     let value = json!({"metadata": metadata, "spec": spec}).to_string();
     let key =
         keys::key(crate::meta::GroupResource { group: GROUP, name: "imagestreams" }, "ns", name);
-    let txn = Txn { guards: vec![], changes: vec![Change::Put(key, value.into())] };
+    let txn = Txn { guards: vec![], changes: vec![Change::Put(key, value.into())], ..Txn::default() };
     store.commit(txn).await.unwrap();
 }
 

@@ -86,7 +86,7 @@ impl WatchFixture {
         let mut last = self.start;
         for name in names {
             let change = Change::Put(Key::new(format!("{PREFIX}{name}")), value(&name));
-            let txn = Txn { guards: Vec::new(), changes: vec![change] };
+            let txn = Txn { guards: Vec::new(), changes: vec![change], ..Txn::default() };
             let Outcome::Committed(revision) = self.store.commit(txn).await.unwrap() else {
                 unreachable!()
             };

@@ -45,7 +45,7 @@ impl ClosureFixture {
     }
 
     async fn commit(&self, changes: Vec<Change>) {
-        self.store.commit(Txn { guards: vec![], changes }).await.unwrap();
+        self.store.commit(Txn { guards: vec![], changes, ..Txn::default() }).await.unwrap();
     }
 
     /// Writes the derived rows of a manifest list whose children change from `before`.

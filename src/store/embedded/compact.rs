@@ -14,7 +14,7 @@ use crate::store::StoreError;
 
 use super::error::{damaged_row, store_error};
 use super::group::{Effect, Group};
-use super::layout::{Kind, Position, Record, Version, history_key};
+use super::layout::{Kind, Position, Record, RowCharge, Version, file_bytes, history_key};
 use super::read::version;
 
 /// Changes that one step removes. Commits that share its group, or wait for it, take a few
@@ -36,6 +36,7 @@ struct Expired {
     key: String,
     kind: Kind,
     replaced: Option<Version>,
+    charge: Option<RowCharge>,
 }
 
 impl Group<'_> {
@@ -57,11 +58,11 @@ impl Group<'_> {
             .map(|row| {
                 let (at, row) = row.map_err(store_error)?;
                 let at = Position::decode(at.value());
-                let Record { key, kind, replaced } =
+                let Record { key, kind, replaced, charge } =
                     Record::decode(at, row.value()).ok_or_else(|| {
                         damaged_row(format_args!("the log at revision {}", at.revision))
                     })?;
-                Ok(Expired { at, key: key.to_owned(), kind, replaced })
+                Ok(Expired { at, key: key.to_owned(), kind, replaced, charge })
             })
             .collect()
     }
@@ -71,9 +72,15 @@ impl Group<'_> {
         if let Some(old) = record.replaced {
             history_key(key, old.at.revision, &mut self.buffer);
             self.history.remove(&*self.buffer).map_err(store_error)?;
-            if old.kind == Kind::Value {
-                self.values.remove(&old.at.encode()).map_err(store_error)?;
+            if old.kind == Kind::Value
+                && let Some(row) = self.values.remove(&old.at.encode()).map_err(store_error)?
+            {
+                self.reusable += file_bytes(row.value().len());
             }
+        }
+        if let Some(RowCharge { account, bytes }) = &record.charge {
+            let usage = self.accounts.of(account);
+            usage.history = usage.history.saturating_sub(u64::from(*bytes));
         }
         // A deletion that is the latest version has no older version to hide any more. A replaced
         // one is removed with its successor.

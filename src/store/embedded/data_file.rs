@@ -12,7 +12,7 @@ use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
 
 use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{CURRENT, HISTORY, LOG, META, VALUES};
+use super::layout::{ACCOUNTS, CURRENT, HISTORY, LOG, META, VALUES};
 use super::space::Space;
 
 /// The data file of an open store.
@@ -28,7 +28,8 @@ impl DiskUsage for DataFile {
             self.handle.read(|snapshot| Ok((snapshot.revision(), snapshot.compacted()?)))?;
         let size = size(&self.path)
             .map_err(|error| StoreError::Unavailable(Arc::new(io::Error::other(error))))?;
-        Ok(FileStats { size, available: self.space.available(), revision, compacted })
+        let (available, reusable) = (self.space.available(), self.space.reusable());
+        Ok(FileStats { size, available, reusable, revision, compacted })
     }
 
     fn used_bytes(&self) -> Result<u64, StoreError> {
@@ -41,6 +42,7 @@ impl DiskUsage for DataFile {
                 + bytes(&snapshot.table(LOG)?)?
                 + bytes(&snapshot.table(CURRENT)?)?
                 + bytes(&snapshot.table(HISTORY)?)?
+                + bytes(&snapshot.table(ACCOUNTS)?)?
                 + bytes(&snapshot.table(META)?)?)
         })
     }

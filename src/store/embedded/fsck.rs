@@ -9,25 +9,28 @@
 //! * each row of `log` refers to a version in `current` or `history`, and the version that it
 //!   replaced is in `history`;
 //! * each row of `history` was replaced by a version in `log`;
-//! * no version is newer than the latest revision.
+//! * no version is newer than the latest revision;
+//! * `accounts` has the sums of the charges in `current` and in `log`.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
 };
 
-use crate::store::{FsckReport, OpenError, Revision, StoreError};
+use crate::store::{Account, AccountUsage, FsckReport, OpenError, Revision, StoreError};
 
 use super::copy_on_write;
 use super::error::{panicked, store_error};
 use super::layout::{
-    CURRENT, HISTORY, Kind, LOG, Position, Record, VALUES, Version, decode_value, history_key,
+    ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, Position, Record, RowCharge, VALUES, Version,
+    decode_usage, decode_value, history_key,
 };
 use super::open::{self, Open};
 use super::options::Options;
-use super::read::{Snapshot, decode_key, decode_version, version};
+use super::read::{Snapshot, decode_key, decode_latest, decode_version, version};
 
 /// Verifies an existing store, see [`crate::store::Maintenance::fsck`].
 pub(super) fn fsck(options: &Options) -> Result<FsckReport, OpenError> {
@@ -58,7 +61,11 @@ struct Tables {
     values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
     current: ReadOnlyTable<&'static [u8], &'static [u8]>,
     history: ReadOnlyTable<&'static [u8], &'static [u8]>,
+    accounts: ReadOnlyTable<&'static str, &'static [u8]>,
 }
+
+/// The usage of every account, summed from the rows.
+type Usages = BTreeMap<Account, AccountUsage>;
 
 impl FsckReport {
     fn pages(&mut self, checked: Result<bool, DatabaseError>) {
@@ -85,10 +92,13 @@ impl FsckReport {
             values: snapshot.table(VALUES)?,
             current: snapshot.table(CURRENT)?,
             history: snapshot.table(HISTORY)?,
+            accounts: snapshot.table(ACCOUNTS)?,
         };
-        self.current(&tables)?;
+        let mut usages = Usages::new();
+        self.current(&tables, &mut usages)?;
         self.history(&tables)?;
-        self.log(&tables)?;
+        self.log(&tables, &mut usages)?;
+        self.accounts(&tables, usages)?;
         let stored = tables.values.len().map_err(store_error)?;
         if stored != self.values {
             self.problems.add(format_args!(
@@ -99,15 +109,18 @@ impl FsckReport {
         Ok(())
     }
 
-    fn current(&mut self, tables: &Tables) -> Result<(), StoreError> {
+    fn current(&mut self, tables: &Tables, usages: &mut Usages) -> Result<(), StoreError> {
         for row in tables.current.iter().map_err(store_error)? {
             let (key, row) = row.map_err(store_error)?;
             let key = key.value();
-            let Some(version) =
-                self.decoded(decode_key(key).and_then(|_| decode_version(key, row.value())))
+            let Some(Latest { version, charge }) =
+                self.decoded(decode_key(key).and_then(|_| decode_latest(key, row.value())))
             else {
                 continue;
             };
+            if let Some(RowCharge { account, bytes }) = charge {
+                usages.entry(account).or_default().current += u64::from(bytes);
+            }
             self.keys += u64::from(version.kind == Kind::Value);
             self.version(tables, key, version)?;
             if version.kind == Kind::Deletion || version.at.revision > self.compacted {
@@ -191,7 +204,7 @@ impl FsckReport {
         Ok(())
     }
 
-    fn log(&mut self, tables: &Tables) -> Result<(), StoreError> {
+    fn log(&mut self, tables: &Tables, usages: &mut Usages) -> Result<(), StoreError> {
         let (mut place, mut replaced) = (Vec::new(), 0);
         for row in tables.log.iter().map_err(store_error)? {
             let (at, row) = row.map_err(store_error)?;
@@ -204,6 +217,9 @@ impl FsckReport {
                 ));
                 continue;
             };
+            if let Some(RowCharge { account, bytes }) = record.charge {
+                usages.entry(account).or_default().history += u64::from(bytes);
+            }
             let key = record.key.as_bytes();
             let mut older = |position: Position| {
                 history_key(key, position.revision, &mut place);
@@ -232,6 +248,27 @@ impl FsckReport {
         if kept != replaced {
             self.problems.add(format_args!(
                 "{kept} older versions are kept, and the log replaced {replaced}"
+            ));
+        }
+        Ok(())
+    }
+
+    fn accounts(&mut self, tables: &Tables, mut usages: Usages) -> Result<(), StoreError> {
+        for row in tables.accounts.iter().map_err(store_error)? {
+            let (account, row) = row.map_err(store_error)?;
+            let account = account.value();
+            let summed = usages.remove(&Account::new(account)).unwrap_or_default();
+            if decode_usage(account, row.value()) != Some(summed) {
+                self.problems.add(format_args!(
+                    "the usage of account {account:?} differs from its rows: {} bytes of current and {} of old values",
+                    summed.current, summed.history
+                ));
+            }
+        }
+        for (account, usage) in usages {
+            self.problems.add(format_args!(
+                "account {account:?} has {} bytes, and no row has its usage",
+                usage.total()
             ));
         }
         Ok(())

@@ -3,13 +3,17 @@
 //! | table | key | row |
 //! |---|---|---|
 //! | `meta` | name | a number |
-//! | `log` | position | key, kind of the change, and the replaced version; no value |
+//! | `log` | position | key, kind of the change, the replaced version and its charge; no value |
 //! | `values` | position | the value of this change |
-//! | `current` | key | position of the latest version; of a deletion until it is compacted |
+//! | `current` | key | position and charge of the latest version; of a deletion until it is compacted |
 //! | `history` | key, NUL, revision | position of a replaced version until it is compacted |
+//! | `accounts` | account | its usage: the sums of the charges in `current` and in `log` |
 //!
 //! The log is separate from the values, so that compaction and a watcher of another prefix skip a
 //! change without reading its value. Numbers are big-endian, so that bytes sort like positions.
+//!
+//! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`; its
+//! rows are valid in format 2.
 //!
 //! redb does not verify what it reads, so every row begins with an XXH3 checksum of its key and its
 //! content. A row with a wrong checksum decodes to `None`.
@@ -17,7 +21,7 @@
 use redb::TableDefinition;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::store::Revision;
+use crate::store::{Account, AccountUsage, Revision};
 
 /// Numbers of the whole file, by name.
 pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
@@ -32,16 +36,23 @@ pub(super) const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::n
 /// The versions before the latest.
 pub(super) const HISTORY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("history");
 
+/// The usage of every account.
+pub(super) const ACCOUNTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("accounts");
+
 /// Name in `meta`: the layout of this file, see [`FORMAT`].
 pub(super) const META_FORMAT: &str = "format";
 /// Name in `meta`: the revision of the latest commit.
 pub(super) const META_CURRENT: &str = "current";
 /// Name in `meta`: the oldest revision that can be read.
 pub(super) const META_COMPACTED: &str = "compacted";
+/// Name in `meta`: bytes of the file that compaction has freed and no value has taken since.
+pub(super) const META_REUSABLE: &str = "reusable";
 
 /// Version of this format. Every change of the format increments it. The table `meta` never
 /// changes, so that an older program can detect a newer file.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
+/// The format before accounts. Opening such a file converts it.
+pub(super) const FORMAT_WITHOUT_ACCOUNTS: u64 = 1;
 
 /// Bytes of the checksum at the start of every row.
 pub(super) const CHECK: usize = 8;
@@ -85,7 +96,7 @@ pub(super) enum Kind {
     Deletion,
 }
 
-/// A row of `current` and of `history`: the position of a version of a key.
+/// A row of `history`, and the main part of a row of `current`: the position of a version of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Version {
     pub(super) at: Position,
@@ -103,19 +114,80 @@ impl Version {
         row
     }
 
+    /// Decodes a row of `history`, or the version in a row of `current`.
     pub(super) fn decode(key: &[u8], row: &[u8]) -> Option<Self> {
+        Self::split(key, row).map(|(version, _)| version)
+    }
+
+    /// The version in a row, and the encoded charge after it.
+    fn split<'a>(key: &[u8], row: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (at, rest) = unseal(key, Position::NOWHERE, row)?.split_first_chunk()?;
-        let kind = match rest {
-            [0] => Kind::Deletion,
-            [1] => Kind::Value,
+        let (kind, charge) = match rest {
+            [0] => (Kind::Deletion, &[][..]),
+            [1, charge @ ..] => (Kind::Value, charge),
             _ => return None,
         };
-        Some(Self { at: Position::decode(at), kind })
+        Some((Self { at: Position::decode(at), kind }, charge))
     }
 
     /// The revision that wrote the value; `None` for a deletion.
     pub(super) fn value_revision(self) -> Option<Revision> {
         (self.kind == Kind::Value).then_some(self.at.revision)
+    }
+}
+
+/// The bytes of a key and its value, and the account that is charged for them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RowCharge {
+    pub(super) account: Account,
+    pub(super) bytes: u32,
+}
+
+impl RowCharge {
+    /// Appends the charge to a row.
+    fn append(&self, row: &mut Vec<u8>) {
+        let account = self.account.as_str().as_bytes();
+        row.extend_from_slice(&self.bytes.to_be_bytes());
+        row.push(u8::try_from(account.len()).expect("transactions are validated"));
+        row.extend_from_slice(account);
+    }
+
+    /// The charge at the start of the bytes, and the bytes after it.
+    fn split(bytes: &[u8]) -> Option<(Self, &[u8])> {
+        let (number, rest) = bytes.split_first_chunk()?;
+        let (length, rest) = rest.split_first()?;
+        let (account, rest) = rest.split_at_checked(usize::from(*length))?;
+        let account = Account::new(std::str::from_utf8(account).ok()?);
+        Some((Self { account, bytes: u32::from_be_bytes(*number) }, rest))
+    }
+}
+
+/// A row of `current`: the latest version of a key, and its charge if it is a value that belongs to
+/// an account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Latest {
+    pub(super) version: Version,
+    pub(super) charge: Option<RowCharge>,
+}
+
+impl Latest {
+    /// Encodes into a reusable buffer.
+    pub(super) fn encode(&self, key: &[u8], row: &mut Vec<u8>) {
+        row.clear();
+        row.extend_from_slice(&self.version.encode(key));
+        if let Some(charge) = &self.charge {
+            charge.append(row);
+            seal(key, Position::NOWHERE, row);
+        }
+    }
+
+    pub(super) fn decode(key: &[u8], row: &[u8]) -> Option<Self> {
+        let (version, rest) = Version::split(key, row)?;
+        let charge = match rest {
+            [] => None,
+            charge => Some(RowCharge::split(charge).filter(|(_, rest)| rest.is_empty())?.0),
+        };
+        Some(Self { version, charge })
     }
 }
 
@@ -125,12 +197,15 @@ pub(super) struct Record<'a> {
     pub(super) key: &'a str,
     pub(super) kind: Kind,
     pub(super) replaced: Option<Version>,
+    /// The charge for the replaced value.
+    pub(super) charge: Option<RowCharge>,
 }
 
 impl<'a> Record<'a> {
     const VALUE: u8 = 1;
     const REPLACED: u8 = 2;
     const REPLACED_VALUE: u8 = 4;
+    const CHARGED: u8 = 8;
 
     /// Encodes into a reusable buffer.
     pub(super) fn encode(&self, at: Position, row: &mut Vec<u8>) {
@@ -142,17 +217,24 @@ impl<'a> Record<'a> {
         };
         row.clear();
         row.extend_from_slice(&[0; CHECK]);
-        row.push(kind | replaced);
+        row.push(kind | replaced | if self.charge.is_some() { Self::CHARGED } else { 0 });
         row.extend_from_slice(
             &self.replaced.map_or(Position::NOWHERE, |version| version.at).encode(),
         );
+        if let Some(charge) = &self.charge {
+            charge.append(row);
+        }
         row.extend_from_slice(self.key.as_bytes());
         seal(&[], at, row);
     }
 
     pub(super) fn decode(at: Position, row: &'a [u8]) -> Option<Self> {
         let (&flags, rest) = unseal(&[], at, row)?.split_first()?;
-        let (replaced_at, key) = rest.split_first_chunk()?;
+        let (replaced_at, rest) = rest.split_first_chunk()?;
+        let (charge, key) = match flags & Self::CHARGED {
+            0 => (None, rest),
+            _ => RowCharge::split(rest).map(|(charge, key)| (Some(charge), key))?,
+        };
         let replaced_kind =
             if flags & Self::REPLACED_VALUE != 0 { Kind::Value } else { Kind::Deletion };
         Some(Self {
@@ -160,6 +242,7 @@ impl<'a> Record<'a> {
             kind: if flags & Self::VALUE != 0 { Kind::Value } else { Kind::Deletion },
             replaced: (flags & Self::REPLACED != 0)
                 .then(|| Version { at: Position::decode(replaced_at), kind: replaced_kind }),
+            charge,
         })
     }
 }
@@ -178,6 +261,35 @@ pub(super) fn decode_value<'a>(key: &[u8], at: Position, row: &'a [u8]) -> Optio
 /// The value in a row of `values`, without verification.
 pub(super) fn unverified_value(row: &[u8]) -> &[u8] {
     row.get(CHECK..).unwrap_or_default()
+}
+
+/// Bytes of the file that a value of some bytes takes. redb stores small values together in pages,
+/// and a large one in pages of its own, whose number is a power of two.
+pub(super) fn file_bytes(value: usize) -> u64 {
+    const PAGE: usize = 4096;
+    const HEAD: usize = 64;
+    let bytes = value + HEAD;
+    let bytes =
+        if bytes <= PAGE / 2 { bytes } else { bytes.div_ceil(PAGE).next_power_of_two() * PAGE };
+    bytes as u64
+}
+
+/// A row of `accounts`.
+pub(super) fn encode_usage(account: &str, usage: AccountUsage) -> [u8; CHECK + 16] {
+    let mut row = [0; CHECK + 16];
+    row[CHECK..CHECK + 8].copy_from_slice(&usage.current.to_be_bytes());
+    row[CHECK + 8..].copy_from_slice(&usage.history.to_be_bytes());
+    seal(account.as_bytes(), Position::NOWHERE, &mut row);
+    row
+}
+
+/// The usage in a row of `accounts`.
+pub(super) fn decode_usage(account: &str, row: &[u8]) -> Option<AccountUsage> {
+    let (current, rest) =
+        unseal(account.as_bytes(), Position::NOWHERE, row)?.split_first_chunk()?;
+    let history = rest.try_into().ok()?;
+    let [current, history] = [*current, history].map(u64::from_be_bytes);
+    Some(AccountUsage { current, history })
 }
 
 /// A row of `meta`.

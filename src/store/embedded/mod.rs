@@ -42,6 +42,7 @@ mod group;
 mod handle;
 mod job;
 mod layout;
+mod ledger;
 mod lock;
 mod memory;
 mod open;

@@ -18,8 +18,8 @@ use crate::store::{OpenError, Revision, StoreError};
 use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
 use super::error::{panicked, store_error};
 use super::layout::{
-    CURRENT, FORMAT, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, VALUES,
-    encode_number,
+    ACCOUNTS, CURRENT, FORMAT, FORMAT_WITHOUT_ACCOUNTS, HISTORY, LOG, META, META_COMPACTED,
+    META_CURRENT, META_FORMAT, META_REUSABLE, VALUES, encode_number,
 };
 use super::lock::{self, LockWait};
 use super::options::{DATA_FILE, Options};
@@ -135,14 +135,19 @@ pub(super) fn initialise_backend(
     let txn = database.begin_write()?;
     {
         let mut meta = txn.open_table(META)?;
-        let numbers = [(META_FORMAT, FORMAT), (META_CURRENT, first.0), (META_COMPACTED, first.0)];
-        for (name, number) in numbers {
+        for (name, number) in [
+            (META_FORMAT, FORMAT),
+            (META_CURRENT, first.0),
+            (META_COMPACTED, first.0),
+            (META_REUSABLE, 0),
+        ] {
             meta.insert(name, &encode_number(name, number)[..])?;
         }
         txn.open_table(LOG)?;
         txn.open_table(VALUES)?;
         txn.open_table(CURRENT)?;
         txn.open_table(HISTORY)?;
+        txn.open_table(ACCOUNTS)?;
     }
     txn.commit()?;
     Ok(database.close()?)
@@ -225,11 +230,15 @@ fn is_about_content(error: &io::Error) -> bool {
     )
 }
 
-/// Returns the database if its format is supported. Closes it otherwise, where a panic is caught
-/// too.
+/// Returns the database if its format is supported, converted to the current one. Closes it
+/// otherwise, where a panic is caught too.
 fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> {
     let checked = catch_unwind(AssertUnwindSafe(|| match read_format(&database) {
         Ok(Some(FORMAT)) => Ok(database),
+        Ok(Some(FORMAT_WITHOUT_ACCOUNTS)) => match add_accounts(&database) {
+            Ok(()) => Ok(database),
+            Err(error) => Err(unwritable(path, store_error(error))),
+        },
         Ok(Some(found)) => {
             Err(OpenError::Newer { path: path.to_owned(), found, supported: FORMAT })
         }
@@ -237,6 +246,20 @@ fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> 
         Err(error) => Err(unusable(path, error)),
     }));
     checked.unwrap_or_else(|panic| Err(corrupt(path, panicked(&*panic))))
+}
+
+/// Converts a file of the format before accounts, in one transaction. Its rows belong to no account.
+fn add_accounts(database: &Database) -> Result<(), redb::Error> {
+    let mut txn = database.begin_write()?;
+    txn.set_quick_repair(true);
+    txn.open_table(ACCOUNTS)?;
+    {
+        let mut meta = txn.open_table(META)?;
+        for (name, number) in [(META_FORMAT, FORMAT), (META_REUSABLE, 0)] {
+            meta.insert(name, &encode_number(name, number)[..])?;
+        }
+    }
+    Ok(txn.commit()?)
 }
 
 /// The format of the file; `None` for a database of another program.
@@ -248,7 +271,7 @@ fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
         Ok(meta) => meta,
     };
     let format = number(&meta, META_FORMAT)?;
-    if format == FORMAT {
+    if format == FORMAT || format == FORMAT_WITHOUT_ACCOUNTS {
         let snapshot = Snapshot::new(txn)?;
         snapshot.table(LOG)?;
         snapshot.table(HISTORY)?;

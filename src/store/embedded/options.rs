@@ -23,6 +23,8 @@ pub struct Options {
     pub first_revision: Revision,
     /// The space to leave free. With `None` the file system may run full, and the file is reopened.
     pub reserve: Option<Reserve>,
+    /// The limit of each account in bytes; `None` for no limit.
+    pub account_limit: Option<u64>,
     /// Opens the data file.
     pub opener: FileOpener,
     /// Receives every incident.
@@ -30,8 +32,8 @@ pub struct Options {
 }
 
 impl Options {
-    /// Default options for a folder: 30 s, 16 MiB, the current time, no reserve, a plain file, no
-    /// observer.
+    /// Default options for a folder: 30 s, 16 MiB, the current time, no reserve, no limit of
+    /// accounts, a plain file, no observer.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -39,6 +41,7 @@ impl Options {
             cache_bytes: 16 << 20,
             first_revision: first_revision(SystemTime::now()),
             reserve: None,
+            account_limit: None,
             opener: FileOpener::default(),
             observer: Observer::default(),
         }

@@ -10,8 +10,8 @@ use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, Store
 
 use super::error::{damaged_row, store_error};
 use super::layout::{
-    self, CURRENT, HISTORY, Kind, META, META_COMPACTED, META_CURRENT, Position, VALUES, Version,
-    history_key,
+    self, CURRENT, HISTORY, Kind, Latest, META, META_COMPACTED, META_CURRENT, META_REUSABLE,
+    Position, VALUES, Version, history_key,
 };
 
 /// The state after one commit, with the tables that every read needs.
@@ -93,6 +93,11 @@ impl Snapshot {
         number(&self.table(META)?, META_COMPACTED).map(Revision)
     }
 
+    /// Bytes of the file that compaction has freed and no value has taken since.
+    pub(super) fn reusable(&self) -> Result<u64, StoreError> {
+        number(&self.table(META)?, META_REUSABLE)
+    }
+
     /// Opens a table of this snapshot.
     pub(super) fn table<K: redb::Key, V: redb::Value>(
         &self,
@@ -162,6 +167,15 @@ pub(super) fn version(
     row.map(|row| decode_version(key, row.value())).transpose()
 }
 
+/// The latest version of a key, with its charge.
+pub(super) fn latest(
+    current: &impl ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<Latest>, StoreError> {
+    let row = current.get(key).map_err(store_error)?;
+    row.map(|row| decode_latest(key, row.value())).transpose()
+}
+
 /// The entry of a key with the value at a position. Verifies the value and copies it once.
 pub(super) fn entry(
     values: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
@@ -209,8 +223,16 @@ pub(super) fn before(
 
 /// The version in a row of the index.
 pub(super) fn decode_version(key: &[u8], row: &[u8]) -> Result<Version, StoreError> {
-    Version::decode(key, row)
-        .ok_or_else(|| damaged_row(format_args!("the index of {}", key.escape_ascii())))
+    Version::decode(key, row).ok_or_else(|| damaged_index(key))
+}
+
+/// The version and the charge in a row of `current`.
+pub(super) fn decode_latest(key: &[u8], row: &[u8]) -> Result<Latest, StoreError> {
+    Latest::decode(key, row).ok_or_else(|| damaged_index(key))
+}
+
+fn damaged_index(key: &[u8]) -> StoreError {
+    damaged_row(format_args!("the index of {}", key.escape_ascii()))
 }
 
 /// The key of a row.

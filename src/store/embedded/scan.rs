@@ -158,7 +158,7 @@ impl LogScanner {
             if at.revision > done && rows >= STEP_ROWS {
                 break;
             }
-            let Record { key, kind, replaced } = Record::decode(at, row.value())
+            let Record { key, kind, replaced, .. } = Record::decode(at, row.value())
                 .ok_or_else(|| damaged_row(format_args!("the log at revision {}", at.revision)))?;
             if self.prefixes.iter().any(|prefix| key.starts_with(prefix)) {
                 let version = Version { at, kind };

@@ -1,6 +1,7 @@
 //! Free space, checked before every group: when redb meets a full disk, the file must be reopened.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Space {
     dir: PathBuf,
     reserve: Option<Reserve>,
+    /// Bytes of the file that compaction has freed and no value has taken since.
+    reusable: AtomicU64,
     exhausted: Mutex<Option<Exhausted>>,
 }
 
@@ -24,7 +27,7 @@ struct Exhausted {
 
 impl Space {
     pub(super) fn new(dir: PathBuf, reserve: Option<Reserve>) -> Self {
-        Self { dir, reserve, exhausted: Mutex::default() }
+        Self { dir, reserve, reusable: AtomicU64::new(0), exhausted: Mutex::default() }
     }
 
     /// Free bytes on the file system, if known.
@@ -32,7 +35,22 @@ impl Space {
         self.reserve.as_ref().and_then(|reserve| (reserve.free)(&self.dir).ok())
     }
 
-    /// The room for writes now. An error of the probe counts as room: redb then returns its own
+    /// Bytes of the file that compaction has freed and no value has taken since.
+    pub(super) fn reusable(&self) -> u64 {
+        self.reusable.load(Ordering::Relaxed)
+    }
+
+    /// Sets [`Self::reusable`] as of the latest commit.
+    pub(super) fn set_reusable(&self, bytes: u64) {
+        self.reusable.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The room for writes now.
+    ///
+    /// The file does not shrink when values are removed; values can take their place. So below the
+    /// reserve there is room for values as long as enough of the file is reusable. That number is
+    /// an estimate: a large value may find no place and make the file grow. Below half of the
+    /// reserve it is not trusted. An error of the probe counts as room: redb then returns its own
     /// error.
     pub(super) fn room(&self) -> Room {
         if let Some(reason) = self.exhausted() {
@@ -41,7 +59,7 @@ impl Space {
         let Some(Reserve { bytes, free }) = &self.reserve else { return Room::Plenty };
         match free(&self.dir) {
             Ok(free) if free < bytes / 4 => Room::Out(self.full(free, *bytes)),
-            Ok(free) if free < *bytes => Room::Scarce(self.full(free, *bytes)),
+            Ok(free) if free < *bytes && !self.fits_inside(free, *bytes) => Room::Scarce(self.full(free, *bytes)),
             _ => Room::Plenty,
         }
     }
@@ -58,6 +76,10 @@ impl Space {
             *exhausted = None;
         }
         exhausted.as_ref().map(|exhausted| exhausted.reason.clone())
+    }
+
+    fn fits_inside(&self, free: u64, kept: u64) -> bool {
+        free >= kept / 2 && self.reusable() >= kept / 4
     }
 
     fn full(&self, free: u64, kept: u64) -> StoreError {

@@ -9,7 +9,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::store::{
-    Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline,
+    Account, AccountUsage, Accounting, Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline,
     Page, Range, Revision, SoleReplica, Store, StoreError, StoreHealth, Txn, Watch,
 };
 
@@ -20,6 +20,7 @@ use super::data_file::DataFile;
 use super::error::panicked;
 use super::handle::{Handle, State};
 use super::job::{Job, QUEUE, Ticket};
+use super::ledger::Ledger;
 use super::memory;
 use super::open::{self, Open};
 use super::options::Options;
@@ -37,6 +38,7 @@ use super::writer::Writer;
 pub struct Embedded {
     handle: Arc<Handle>,
     space: Arc<Space>,
+    ledger: Arc<Ledger>,
     latest: signal::Receiver<Revision>,
     jobs: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
@@ -79,15 +81,22 @@ impl Embedded {
         let Open { database, lock } = open;
         let handle =
             Arc::new(Handle::new(database, lock, options.observer.clone()).map_err(unusable)?);
-        let current = handle.read(Snapshot::current).map_err(unusable)?;
+        let space = Arc::new(Space::new(options.dir.clone(), options.reserve.clone()));
+        let ledger = Arc::new(Ledger::new(options.account_limit));
+        let opened = handle.read(|snapshot| {
+            space.set_reusable(snapshot.reusable()?);
+            ledger.load(snapshot)?;
+            snapshot.current()
+        });
+        let current = opened.map_err(unusable)?;
         let (jobs, queue) = mpsc::channel(QUEUE);
         handle.set_writer(jobs.downgrade());
         let (publish, latest) = signal::channel(current);
-        let space = Arc::new(Space::new(options.dir.clone(), options.reserve.clone()));
         let dir = options.dir.clone();
         let writer = Writer {
             handle: handle.clone(),
             space: space.clone(),
+            ledger: ledger.clone(),
             jobs: queue,
             latest: publish,
             recovery: Recovery::new(options),
@@ -97,7 +106,15 @@ impl Embedded {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|source| OpenError::NotWritable { path: dir, source })?;
-        Ok(Self { handle, space, latest, jobs: Some(jobs), writer: Some(writer), file: Some(file) })
+        Ok(Self {
+            handle,
+            space,
+            ledger,
+            latest,
+            jobs: Some(jobs),
+            writer: Some(writer),
+            file: Some(file),
+        })
     }
 
     /// Creates backups. Does not keep the store open.
@@ -212,6 +229,16 @@ impl Compact for Embedded {
     }
 }
 
+impl Accounting for Embedded {
+    fn usage(&self, account: &Account) -> AccountUsage {
+        self.ledger.usage(account)
+    }
+
+    fn largest(&self) -> Option<(Account, AccountUsage)> {
+        self.ledger.largest()
+    }
+}
+
 impl StoreHealth for Embedded {
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async { self.handle.read(Snapshot::current).map(drop) })
@@ -265,6 +292,7 @@ impl From<Embedded> for Opened {
             health: store.clone(),
             elector: Arc::new(SoleReplica),
             compact: Some(store.clone()),
+            accounting: Some(store.clone()),
             backup: Some(backup),
             scan: Some(scan),
             disk_usage: disk_usage.map(|usage| Arc::new(usage) as Arc<dyn DiskUsage>),

@@ -14,9 +14,11 @@ use tokio::sync::{mpsc, watch};
 use crate::store::{Incident, Outcome, Revision, StoreError, Txn};
 
 use super::error::{panicked, store_error};
-use super::group::{Effect, Group, GuardCheck};
+use super::group::{Effect, Finished, Group, GuardCheck};
 use super::handle::Handle;
 use super::job::Job;
+use super::ledger::Ledger;
+use super::read::Snapshot;
 use super::recover::{Recovery, Reopened};
 use super::space::{Room, Space};
 
@@ -29,6 +31,7 @@ const GROUP_BYTES: usize = 4 << 20;
 pub(super) struct Writer {
     pub(super) handle: Arc<Handle>,
     pub(super) space: Arc<Space>,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) jobs: mpsc::Receiver<Job>,
     /// The latest revision, sent after the commit is durable and before it is acknowledged.
     pub(super) latest: watch::Sender<Revision>,
@@ -73,16 +76,19 @@ impl Writer {
             self.commit_nothing()?;
         }
         let txn = self.handle.begin_write()?;
-        let mut group = Group::open(&txn)?;
+        let mut group = Group::open(&txn, &self.ledger)?;
         for job in jobs {
             self.perform(&mut group, &room, job)?;
         }
         let revision = group.revision();
-        match group.finish()? {
+        let Finished { effect, accounts, reusable } = group.finish()?;
+        match effect {
             Effect::Nothing => txn.abort().map_err(store_error)?,
             Effect::Changed => {
                 txn.commit().map_err(store_error)?;
                 self.handle.publish_commit()?;
+                self.ledger.settle(accounts);
+                self.space.set_reusable(reusable);
             }
         }
         self.send_latest(revision);
@@ -93,7 +99,7 @@ impl Writer {
     /// one, so a completely full file would stay full although everything in it was deleted.
     fn commit_nothing(&mut self) -> Result<(), StoreError> {
         let txn = self.handle.begin_write()?;
-        let mut group = Group::open(&txn)?;
+        let mut group = Group::open(&txn, &self.ledger)?;
         group.effect = Effect::Changed;
         group.finish()?;
         txn.commit().map_err(store_error)?;
@@ -108,6 +114,10 @@ impl Writer {
         match self.recovery.recover(&self.handle, &failure, acknowledged) {
             Ok(Reopened { revision, full }) => {
                 self.send_latest(revision);
+                if let Err(error) = self.load_accounts() {
+                    self.handle.stop(error.clone());
+                    return error;
+                }
                 let Some(reason) = full else { return failure };
                 self.space.exhaust(reason.clone());
                 self.release_pages = true;
@@ -116,6 +126,15 @@ impl Writer {
             }
             Err(stopped) => stopped,
         }
+    }
+
+    /// Reads the usage of accounts and of the file again: it is not known which part of a failed
+    /// group was committed.
+    fn load_accounts(&self) -> Result<(), StoreError> {
+        self.handle.read(|snapshot: &Snapshot| {
+            self.space.set_reusable(snapshot.reusable()?);
+            self.ledger.load(snapshot)
+        })
     }
 
     fn send_latest(&self, revision: Revision) {
@@ -168,7 +187,10 @@ impl Writer {
 fn transact(group: &mut Group<'_>, room: &Room, txn: &Txn) -> Performed<Outcome> {
     let checked = room.for_changes(&txn.changes).and_then(|()| group.check_guards(txn));
     match checked {
-        Ok(GuardCheck::Holds(replaced)) => group.apply(txn, replaced).map(Ok),
+        Ok(GuardCheck::Holds(replaced)) => match group.check_account(txn, &replaced) {
+            Ok(()) => group.apply(txn, replaced).map(Ok),
+            Err(full) => Ok(Err(full)),
+        },
         Ok(GuardCheck::Refused(current)) => Ok(Ok(Outcome::Refused(current))),
         Err(error) => Ok(Err(error)),
     }
