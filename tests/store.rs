@@ -3,6 +3,8 @@
 //!
 //! A new implementation needs a [`Lab`](support::Lab) and two lines here.
 
+#[path = "store/accounts.rs"]
+mod accounts;
 #[path = "store/backup.rs"]
 mod backup;
 #[path = "store/bounded.rs"]

@@ -49,6 +49,10 @@ pub struct Evidence {
     /// A proof replaced the unproved image. The replaced image is stored separately for the streams
     /// that pushed it.
     pub has_unproved_form: bool,
+    /// Namespace that pushed the image first, which is charged for its bytes. Empty for images that
+    /// were created through the `images` resource, or stored before this field existed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
 }
 
 /// Blobs of an image.

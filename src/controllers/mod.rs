@@ -71,7 +71,8 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         compaction,
         metrics,
     } = subjects;
-    let Opened { backend, store, elector, compact, backup, scan, disk_usage, .. } = opened;
+    let Opened { backend, store, elector, compact, accounting, backup, scan, disk_usage, .. } =
+        opened;
     let registered = serving.registered_service.clone().zip(control_plane);
     let registration = registered
         .map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
@@ -79,7 +80,10 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         store,
         compact,
         elector,
+        disk: disk_usage.clone(),
+        accounting,
         options: compaction,
+        metrics: metrics.clone(),
     });
     let controllers = [
         boxed(Some(trust)),

@@ -46,8 +46,9 @@ pub fn keep_named_children(image: &mut Image, named: &[String]) {
 
 /// Returns the image that replaces `stored` if `pushed` is better proved.
 ///
-/// Content, layers, metadata and pull spec are those of `pushed`. The identity of the object, its
-/// signatures, and labels and annotations set through `images` remain.
+/// Content, layers, metadata and pull spec are those of `pushed`. The identity of the object, the
+/// namespace that pushed it first, its signatures, and labels and annotations set through `images`
+/// remain.
 pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     if level(stored) >= pushed.evidence.proof {
         return None;
@@ -66,6 +67,9 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     image.evidence.authored = authored;
     image.evidence.has_unproved_form =
         stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);
+    if !stored.evidence.namespace.is_empty() {
+        image.evidence.namespace.clone_from(&stored.evidence.namespace);
+    }
     image_strategy::drop_unstored(&mut image);
     Some(image)
 }

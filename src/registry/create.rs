@@ -9,7 +9,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::Create;
-use crate::registry::write::{AllowCreate, WriteRequest};
+use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
@@ -55,7 +55,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         )?;
         object.metadata_mut().managed_fields = managed;
         let name = object.metadata().name.clone();
-        let request = WriteRequest { strategy, creation: AllowCreate::Only };
+        let request =
+            WriteRequest { strategy, creation: AllowCreate::Only, purpose: WritePurpose::Store };
         let created =
             self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
         let mut created = created.await?.object;

@@ -11,6 +11,7 @@ use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::list::object_stream::{ListPage, ObjectStream};
 use crate::registry::list::stored_objects::StoredObjects;
+use crate::registry::object_change::ObjectChange;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
@@ -190,7 +191,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             false => Deletion::Terminating(Box::new(new)),
         };
         Ok(match change {
-            Some(change) => UpdateDecision::Write(vec![change], deleted),
+            Some(change) => {
+                let charge = change.charge.clone().unlimited();
+                UpdateDecision::Write(vec![ObjectChange { charge, ..change }], deleted)
+            }
             None => UpdateDecision::Keep(deleted),
         })
     }

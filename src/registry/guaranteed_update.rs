@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::actor::Actor;
 use super::admission::attributes::AdmissionAttributes;
 use super::admission::chain::{AdmissionChain, Admitted};
+use super::history_limit::HistoryLimiter;
 use super::object_change::ObjectChange;
 use crate::meta::Status;
 use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
-use crate::store::{Entry, Guard, Key, Outcome, Revision, Store, Txn};
+use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, StoreError, Txn};
 
 /// The next step of a transaction, decided from what was read.
 pub enum UpdateDecision<R> {
@@ -29,6 +31,7 @@ pub enum UpdateDecision<R> {
 pub struct Storage {
     store: Arc<dyn Store>,
     chain: AdmissionChain,
+    history: Option<Arc<HistoryLimiter>>,
 }
 
 /// The result of the update loop.
@@ -92,6 +95,12 @@ impl ReadSet {
         *self.0.get_mut(key).expect("the store returns only guarded keys") = entry;
     }
 
+    /// The size of the values that changes replace, of those that were read.
+    fn replaced_bytes(&self, changes: &[Change]) -> u64 {
+        let replaced = changes.iter().filter_map(|change| self.entry(change.key()));
+        replaced.map(|entry| entry.value.len() as u64).sum()
+    }
+
     fn guards(&self) -> Vec<Guard> {
         let guard = |(key, entry): (&Key, &Option<Entry>)| match entry {
             None => Guard::Absent(key.clone()),
@@ -104,7 +113,12 @@ impl ReadSet {
 impl Storage {
     /// A store with the admission chain of its writes.
     pub fn new(store: Arc<dyn Store>, chain: AdmissionChain) -> Self {
-        Self { store, chain }
+        Self { store, chain, history: None }
+    }
+
+    /// Limits the bytes that each account writes.
+    pub fn with_history_limiter(self, history: Option<Arc<HistoryLimiter>>) -> Self {
+        Self { history, ..self }
     }
 
     /// The store.
@@ -141,7 +155,7 @@ impl Storage {
     ///
     /// # Errors
     /// Errors of `decide` and of the admission chain, 422 for a transaction that reads too much,
-    /// and store failures.
+    /// 429 beyond the limits of its account, and store failures.
     pub async fn guaranteed_update<R>(
         &self,
         actor: &Actor,
@@ -179,16 +193,17 @@ impl Storage {
         }
     }
 
+    /// Commits the changes. They are charged to the account of the first one.
     async fn commit(
         &self,
         read_set: &ReadSet,
         mut changes: Vec<ObjectChange>,
         admitted: &mut Admitted,
     ) -> Result<Outcome, Status> {
+        let charge = changes.first().map(|change| change.charge.clone()).unwrap_or_default();
         let rows = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.rows)).collect();
-        admitted.commit_begun();
-        let txn = Txn { guards: read_set.guards(), changes: rows, ..Txn::default() };
-        let outcome = self.store.commit(txn).await.map_err(|error| status_of(&error))?;
+        let txn = Txn { guards: read_set.guards(), changes: rows, charge };
+        let outcome = self.commit_within_limits(read_set, txn, admitted).await?;
         match &outcome {
             Outcome::Committed(revision) => {
                 admitted.committed(*revision);
@@ -197,6 +212,40 @@ impl Storage {
             Outcome::Refused(_) => admitted.commit_refused(),
         }
         Ok(outcome)
+    }
+
+    /// Commits a transaction, and takes its bytes from the limits of its account if it is stored.
+    async fn commit_within_limits(
+        &self,
+        read_set: &ReadSet,
+        txn: Txn,
+        admitted: &mut Admitted,
+    ) -> Result<Outcome, Status> {
+        let Some(history) = &self.history else {
+            admitted.commit_begun();
+            return self.store.commit(txn).await.map_err(|error| status_of(&error));
+        };
+        let charge = txn.charge.clone();
+        let bytes = txn.changes.iter().map(Change::stored_bytes).sum();
+        let replaced = read_set.replaced_bytes(&txn.changes);
+        history.admit(&charge, bytes, Instant::now())?;
+        admitted.commit_begun();
+        let outcome = self.store.commit(txn).await;
+        let now = Instant::now();
+        match &outcome {
+            Ok(Outcome::Committed(_)) => history.record_replaced(&charge, replaced, now),
+            Ok(Outcome::Refused(_)) | Err(StoreError::Invalid { .. } | StoreError::Full { .. }) => {
+                history.refund(&charge, bytes, now)
+            }
+            Err(StoreError::AccountFull { account, usage, needed, .. }) => {
+                history.refund(&charge, bytes, now);
+                admitted.commit_refused();
+                return Err(history.too_much(account, *usage, *needed, now));
+            }
+            // The transaction may have been stored.
+            Err(_) => {}
+        }
+        outcome.map_err(|error| status_of(&error))
     }
 }
 
@@ -220,7 +269,7 @@ mod tests {
     use crate::meta::GroupResource;
     use crate::meta::Time;
     use crate::registry::object_change::WriteEffect;
-    use crate::store::{self, Change};
+    use crate::store::{self, Charge};
 
     fn put(key: &Key, value: &'static str) -> ObjectChange {
         ObjectChange {
@@ -228,6 +277,7 @@ mod tests {
             namespace: String::new(),
             effect: WriteEffect::Updated,
             rows: vec![Change::Put(key.clone(), value.into())],
+            charge: Charge::Nobody,
         }
     }
 

@@ -7,6 +7,7 @@ pub mod admission;
 mod create;
 pub mod delete;
 pub mod guaranteed_update;
+pub mod history_limit;
 pub mod keys;
 pub mod list;
 pub mod metadata;

@@ -1,7 +1,7 @@
 //! Changes of objects as the update loop commits them.
 
 use crate::meta::GroupResource;
-use crate::store::Change;
+use crate::store::{Change, Charge};
 
 /// The change of one object: its own row, and the rows derived from it.
 #[derive(Debug)]
@@ -14,6 +14,8 @@ pub struct ObjectChange {
     pub effect: WriteEffect,
     /// The rows to write.
     pub rows: Vec<Change>,
+    /// The account that is charged for the rows.
+    pub charge: Charge,
 }
 
 /// The effect of a write on an object.

@@ -11,6 +11,7 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
+use crate::registry::history_limit;
 use crate::registry::list::entries::Entries;
 use crate::registry::metadata;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
@@ -25,7 +26,7 @@ use crate::registry::verbs::{self, Get};
 use crate::registry::watch::{
     ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource,
 };
-use crate::store::{Change, Entry, Key, Store, StoreError};
+use crate::store::{Change, Charge, Entry, Key, Store, StoreError};
 
 /// The stored objects of a resource.
 pub struct ObjectStore<T, S> {
@@ -215,7 +216,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         GroupResource { group: self.resource.group, name: T::KIND }
     }
 
-    /// The change that replaces `old` with `new` under a key.
+    /// The change that replaces `old` with `new` under a key, charged to the namespace.
     ///
     /// # Errors
     /// 413 for an object over the size limit.
@@ -242,7 +243,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             (None, Some(_)) => WriteEffect::Created,
             (Some(_), Some(_)) => WriteEffect::Updated,
         };
-        Ok(ObjectChange { resource: self.resource, namespace: namespace.to_owned(), effect, rows })
+        Ok(ObjectChange {
+            resource: self.resource,
+            namespace: namespace.to_owned(),
+            effect,
+            rows,
+            charge: Charge::Limited(history_limit::account(namespace)),
+        })
     }
 
     /// The write that the admission chain must check before the transaction goes on; none if it was

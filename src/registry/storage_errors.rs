@@ -28,6 +28,10 @@ pub fn status_of(error: &StoreError) -> Status {
             status.hidden = Some(error.to_string());
             status
         }
+        // Only without a limiter, which computes the time to wait.
+        StoreError::AccountFull { .. } => {
+            Status::failure(429, "TooManyRequests", error.to_string()).retry_after(60)
+        }
         StoreError::Damaged { .. } => {
             let mut status =
                 Status::failure(500, "InternalError", format!("Internal error occurred: {error}"));

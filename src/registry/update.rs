@@ -12,7 +12,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::{Strategy, UpdateStrategy};
 use crate::registry::verbs::Update;
-use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
+use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// Updates the object that a request names through a strategy.
@@ -31,7 +31,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             metadata::check_names(at, object.metadata())?;
         }
         let manager = self.field_manager(actor, strategy);
-        let request = WriteRequest { strategy, creation: AllowCreate::WithPermission };
+        let request = WriteRequest {
+            strategy,
+            creation: AllowCreate::WithPermission,
+            purpose: WritePurpose::Store,
+        };
         let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
         let WriteOutcome { mut object, effect, extra: warnings } = written;

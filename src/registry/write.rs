@@ -30,6 +30,17 @@ pub struct WriteRequest<'a, T> {
     pub strategy: &'a dyn UpdateStrategy<T>,
     /// Selects whether the write may create the object.
     pub creation: AllowCreate,
+    /// The purpose of the write.
+    pub purpose: WritePurpose,
+}
+
+/// The purpose of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritePurpose {
+    /// To store something.
+    Store,
+    /// To delete a part of the object. Limits on stored bytes do not refuse it.
+    Delete,
 }
 
 /// Selects whether a write may create the object.
@@ -143,7 +154,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     where
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {
-        let WriteRequest { strategy, creation } = task.request;
+        let WriteRequest { strategy, creation, purpose } = task.request;
         let stored = read_set.entry(&task.key);
         // A new object is validated before the conflict with an existing one is reported.
         let old = match creation {
@@ -200,7 +211,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             })));
         }
         let kept = (effect != WriteEffect::Deleted).then_some(&new);
-        let change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
+        let mut change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
+        if purpose == WritePurpose::Delete {
+            change.charge = change.charge.unlimited();
+        }
         let attempt_result = WriteAttempt::Finished(WriteOutcome { object: new, effect, extra });
         Ok(match task.actor.dry_run {
             DryRun::All => UpdateDecision::Keep(attempt_result),

@@ -24,6 +24,7 @@ use crate::registry::admission::namespace_lifecycle::NamespaceLifecycle;
 use crate::registry::admission::object_quota::ObjectQuota;
 use crate::registry::admission::plugin::AdmissionPlugin;
 use crate::registry::guaranteed_update::Storage;
+use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::pool::Workload;
 use crate::store::{Entry, Key, Store};
@@ -52,7 +53,7 @@ pub struct Catalog {
 }
 
 /// Limits of stored objects.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct StorageLimits {
     /// The maximum number of streams in a namespace; none for no limit.
     pub streams_per_namespace: Option<NonZeroU64>,
@@ -60,18 +61,22 @@ pub struct StorageLimits {
     pub object_bytes: usize,
     /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
+    /// The limits on the bytes that a namespace writes; none for no limits.
+    pub history: Option<Arc<HistoryLimiter>>,
 }
 
 impl Catalog {
     /// The catalog of a store. The list of admission plugins is here.
     pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &StorageLimits) -> Self {
-        let StorageLimits { streams_per_namespace, object_bytes, tag_history } = *limits;
+        let StorageLimits { streams_per_namespace, object_bytes, tag_history, ref history } =
+            *limits;
         let strategy = StreamStrategy { registries: registries.clone(), tag_history };
         let mut plugins: Vec<Box<dyn AdmissionPlugin>> = vec![Box::new(NamespaceLifecycle)];
         if let Some(max) = streams_per_namespace {
             plugins.push(Box::new(ObjectQuota::new(store.clone(), STREAMS, max)));
         }
-        let storage = Arc::new(Storage::new(store.clone(), AdmissionChain::new(plugins)));
+        let storage = Storage::new(store.clone(), AdmissionChain::new(plugins));
+        let storage = Arc::new(storage.with_history_limiter(history.clone()));
         let streams = ObjectStore::new(storage.clone(), API, "imagestreams", strategy);
         let images = ObjectStore::new(storage.clone(), API, "images", ImageStrategy);
         Self {

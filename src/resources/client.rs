@@ -15,7 +15,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::options::{GetOptions, ListOptions};
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{Create, List, Scope};
-use crate::registry::write::{AllowCreate, WriteRequest};
+use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 
 /// A client of the resources for a part of this process, as a clientset of k8s.io/client-go is for
 /// a process in the cluster.
@@ -138,7 +138,11 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
             new.metadata_mut().managed_fields = managed;
             Ok((new, ()))
         };
-        let request = WriteRequest { strategy, creation: AllowCreate::WithPermission };
+        let request = WriteRequest {
+            strategy,
+            creation: AllowCreate::WithPermission,
+            purpose: WritePurpose::Store,
+        };
         let mut object =
             self.store.write(&actor, self.at.namespace(), name, request, edit).await?.object;
         strategy.decorate(&mut object);
@@ -168,6 +172,7 @@ mod tests {
             streams_per_namespace: None,
             object_bytes: usize::MAX,
             tag_history: MaxTagHistory::default(),
+            history: None,
         };
         Client::new(&Arc::new(Catalog::new(&store, Registries::default(), &limits)), "test")
     }

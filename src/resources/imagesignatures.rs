@@ -17,7 +17,7 @@ use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::verbs::{Create, Delete, Scope};
-use crate::registry::write::{AllowCreate, WriteRequest};
+use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// The endpoint of the resource.
@@ -44,10 +44,12 @@ impl SignatureHandler {
         &self,
         actor: &Actor,
         name: &SignatureName<'_>,
+        purpose: WritePurpose,
         change: impl Fn(&mut Image) -> Result<(), Status> + Send + Sync,
     ) -> Result<(), Status> {
         let images = &self.catalog.images;
-        let request = WriteRequest { strategy: images.strategy(), creation: AllowCreate::Free };
+        let (strategy, creation) = (images.strategy(), AllowCreate::Free);
+        let request = WriteRequest { strategy, creation, purpose };
         let edit = |old: Option<&Image>| {
             let mut image =
                 old.ok_or_else(|| Status::not_found(images.resource(), name.image))?.clone();
@@ -85,7 +87,8 @@ impl Create<ImageSignature> for SignatureHandler {
             return Err(Status::invalid(kind, &signature.metadata.name, &errors));
         }
         let name = SignatureName::parse(&signature.metadata.name)?;
-        self.edit(actor, &name, |image| image_signatures::add(image, &signature)).await?;
+        let add = |image: &mut Image| image_signatures::add(image, &signature);
+        self.edit(actor, &name, WritePurpose::Store, add).await?;
         Ok(Written::created(signature.clone()))
     }
 }
@@ -98,7 +101,8 @@ impl Delete<ImageSignature> for SignatureHandler {
         _: &DeleteOptions,
     ) -> Result<Written<ImageSignature>, Status> {
         let name = SignatureName::parse(at.name())?;
-        self.edit(actor, &name, |image| image_signatures::remove(image, &name)).await?;
+        let remove = |image: &mut Image| image_signatures::remove(image, &name);
+        self.edit(actor, &name, WritePurpose::Delete, remove).await?;
         Ok(Written::status(Status::success()))
     }
 }

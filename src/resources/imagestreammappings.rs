@@ -15,12 +15,14 @@ use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::history_limit;
 use crate::registry::metadata;
+use crate::registry::object_change::ObjectChange;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{Create, Scope};
-use crate::store::Key;
+use crate::store::{Charge, Key};
 
 const PLURAL: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreammappings" };
 
@@ -141,6 +143,7 @@ impl Mappings {
         let evidence = proof::evidence_of(&image);
         self.0.images.prepare_and_validate("", actor.now, &mut image)?;
         image.evidence = evidence;
+        image.evidence.namespace.clone_from(&mapping.metadata.namespace);
         proof::keep_named_children(&mut image, children);
         Ok(image)
     }
@@ -213,12 +216,9 @@ impl Mappings {
             ) {
                 return Ok(UpdateDecision::Admit(attributes));
             }
-            changes.push(images.change(
-                &keys[1],
-                namespaced_name,
-                stored.as_ref(),
-                Some(&image),
-            )?);
+            let change = images.change(&keys[1], namespaced_name, stored.as_ref(), Some(&image))?;
+            let charge = Charge::Limited(history_limit::account(&mapping.metadata.namespace));
+            changes.push(ObjectChange { charge, ..change });
         }
         let has_changes = !changes.is_empty() && push.actor.dry_run == DryRun::Off;
         Ok(if has_changes {

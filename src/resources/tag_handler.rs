@@ -25,7 +25,7 @@ use crate::registry::strategy::{
     Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors,
 };
 use crate::registry::verbs::{Create, Delete, Get, Update};
-use crate::registry::write::{AllowCreate, WriteOutcome, WriteRequest};
+use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// A view of a tag of a stream.
@@ -141,8 +141,8 @@ impl<V: TagView> TagHandler<V> {
         Ok(stream)
     }
 
-    fn request(&self) -> WriteRequest<'_, ImageStream> {
-        WriteRequest { strategy: &self.strategy, creation: AllowCreate::Free }
+    fn request(&self, purpose: WritePurpose) -> WriteRequest<'_, ImageStream> {
+        WriteRequest { strategy: &self.strategy, creation: AllowCreate::Free, purpose }
     }
 }
 
@@ -189,7 +189,7 @@ impl<V: TagView> Create<V> for TagHandler<V> {
         let written = self
             .catalog
             .streams
-            .write(actor, at.namespace(), &name.stream, self.request(), edit)
+            .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Store), edit)
             .await?;
         Ok(Written::created(self.view_of_written(written.object, &name.tag).await?))
     }
@@ -269,7 +269,7 @@ impl<V: TagView> TagHandler<V> {
         let written = self
             .catalog
             .streams
-            .write(actor, at.namespace(), &name.stream, self.request(), change)
+            .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Store), change)
             .await?;
         let WriteOutcome { object, extra: (set, warnings), .. } = written;
         let view = self.view_of_written(object, &name.tag).await?;
@@ -372,7 +372,7 @@ impl<V: TagView> Delete<V> for TagHandler<V> {
         };
         self.catalog
             .streams
-            .write(actor, at.namespace(), &name.stream, self.request(), edit)
+            .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Delete), edit)
             .await?;
         Ok(Written::status(Status::success()))
     }

@@ -41,7 +41,9 @@ use crate::auth::{self, AlwaysAllowPaths, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
+use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
+use crate::resources::catalog::StorageLimits;
 use crate::resources::{self, Catalog};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -92,9 +94,12 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         open_tls(&options.tls, control_plane.clone(), trusted.clone(), &metrics).await?;
     let certificate = serving_certificate.certificate.path().to_owned();
     let data_dir = options.storage.data_dir.clone();
-    let opened = storage::open(options.storage, metrics.clone()).await?;
-    let catalog =
-        Arc::new(Catalog::new(&opened.store, (&options.registries).into(), &options.limits.into()));
+    let history_limit = options.history_limit();
+    let account_limit = history_limit.map(|limit| limit.bytes.get());
+    let opened = storage::open(options.storage, account_limit, metrics.clone()).await?;
+    let history = history_limit.map(|limit| Arc::new(HistoryLimiter::new(limit, metrics.clone())));
+    let limits = StorageLimits { history, ..options.limits.into() };
+    let catalog = Arc::new(Catalog::new(&opened.store, (&options.registries).into(), &limits));
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());

@@ -14,6 +14,7 @@ use crate::controllers::compaction;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::duration;
+use crate::registry::history_limit::HistoryLimit;
 use crate::resources::catalog::StorageLimits;
 use crate::store::MAX_VALUE_BYTES;
 use crate::tls;
@@ -81,6 +82,14 @@ pub struct ObjectLimits {
     /// Requests that would exceed it get 403.
     #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
     pub max_objects_per_namespace: u64,
+    /// Maximum number of bytes that a namespace takes in the storage; 0 for no limit.
+    ///
+    /// Its image streams count, the images that it pushed first, and all their replaced and deleted
+    /// values until they are compacted. A namespace may write a quarter of this number at once, and
+    /// half of it in each --compaction-retention. Writes that would exceed either get 429 with
+    /// Retry-After; deletions are never refused. Objects of other namespaces are not affected.
+    #[arg(long, value_name = "BYTES", default_value_t = 2 << 30)]
+    pub max_history_bytes_per_namespace: u64,
     /// Maximum size in bytes of a stored object, from 1 MiB to 64 MiB.
     ///
     /// Requests that would exceed it get 413.
@@ -91,16 +100,30 @@ pub struct ObjectLimits {
     pub max_tag_history: usize,
 }
 
+impl Options {
+    /// The limits on the bytes of a namespace; `None` if there are none.
+    pub(super) fn history_limit(&self) -> Option<HistoryLimit> {
+        let compaction::Options { compaction_retention, compaction_interval, .. } = self.compaction;
+        NonZeroU64::new(self.limits.max_history_bytes_per_namespace).map(|bytes| HistoryLimit {
+            bytes,
+            retention: compaction_retention,
+            compaction_interval,
+        })
+    }
+}
+
 /// Maximum of `--max-object-size` in bytes: the largest value that the store accepts.
 const MAX_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
 
 impl From<ObjectLimits> for StorageLimits {
     fn from(options: ObjectLimits) -> Self {
-        let ObjectLimits { max_objects_per_namespace, max_object_size, max_tag_history } = options;
+        let ObjectLimits { max_objects_per_namespace, max_object_size, max_tag_history, .. } =
+            options;
         Self {
             streams_per_namespace: NonZeroU64::new(max_objects_per_namespace),
             object_bytes: max_object_size as usize,
             tag_history: MaxTagHistory(NonZeroUsize::new(max_tag_history)),
+            history: None,
         }
     }
 }

@@ -35,8 +35,12 @@ pub struct StorageOptions {
 /// Signal for a write beyond the file size limit (`ulimit -f`), fatal without a handler.
 const SIGXFSZ: i32 = 25;
 
-/// Opens the store of these flags.
-pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyhow::Result<Opened> {
+/// Opens the store of these flags, with the limit of each account in bytes.
+pub(super) async fn open(
+    storage: StorageOptions,
+    account_limit: Option<u64>,
+    metrics: Arc<Metrics>,
+) -> anyhow::Result<Opened> {
     // A handler turns such a write into an error, like a write to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
     let StorageOptions { storage_backend, data_dir, data_dir_lock_timeout, opener } = storage;
@@ -45,6 +49,7 @@ pub(super) async fn open(storage: StorageOptions, metrics: Arc<Metrics>) -> anyh
         backend: storage_backend,
         lock_timeout: data_dir_lock_timeout,
         reserve: Some(Reserve::default()),
+        account_limit,
         opener,
         observer: Observer(Arc::new(move |incident| {
             metrics.record_storage_incident(label(incident))

@@ -59,6 +59,14 @@ impl Charge {
             Self::Limited(account) | Self::Unlimited(account) => Some(account),
         }
     }
+
+    /// The charge without its limit.
+    pub fn unlimited(self) -> Self {
+        match self {
+            Self::Limited(account) => Self::Unlimited(account),
+            other => other,
+        }
+    }
 }
 
 /// The bytes of keys and values that an account is charged for.

@@ -57,7 +57,11 @@ mod tests {
     async fn memory_store_keeps_commits_and_has_no_file() {
         let Opened { store, health, compact, backup, disk_usage, .. } = in_memory().unwrap();
         let key = Key::new("/key");
-        let txn = Txn { guards: vec![], changes: vec![Change::Put(key.clone(), "value".into())], ..Txn::default() };
+        let txn = Txn {
+            guards: vec![],
+            changes: vec![Change::Put(key.clone(), "value".into())],
+            ..Txn::default()
+        };
         let Outcome::Committed(revision) = store.commit(txn).await.unwrap() else {
             panic!("nothing is guarded")
         };

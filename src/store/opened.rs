@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::{
-    Accounting, Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store, StoreHealth,
+    Accounting, Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store,
+    StoreHealth,
 };
 
 /// A storage backend, as `--storage-backend` names it.

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::history_metrics::HistoryMetrics;
 use super::usage_metrics::UsageMetrics;
 
 /// Labels of a request; empty for paths that are not resources.
@@ -193,6 +194,7 @@ pub struct Metrics {
     watch_events: Family<WatchLabels, Counter>,
     controller_restarts: Family<ControllerLabels, Counter>,
     usage: UsageMetrics,
+    history: HistoryMetrics,
 }
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -220,6 +222,7 @@ impl Metrics {
             watch_events: Family::default(),
             controller_restarts: Family::default(),
             usage: UsageMetrics::default(),
+            history: HistoryMetrics::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -291,6 +294,7 @@ impl Metrics {
             metrics.controller_restarts.clone(),
         );
         metrics.usage.register(registry);
+        metrics.history.register(registry);
         registry.register(
             "process_start_time_seconds",
             "Start time of the process, in seconds since 1970",
@@ -367,6 +371,11 @@ impl Metrics {
     /// Gauges of stored data.
     pub fn usage(&self) -> &UsageMetrics {
         &self.usage
+    }
+
+    /// Metrics of the history of the storage.
+    pub fn history(&self) -> &HistoryMetrics {
+        &self.history
     }
 
     /// Counter of audit events.

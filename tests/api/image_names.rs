@@ -73,7 +73,10 @@ async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
     let renamed = value.replace("\"name\":\"older\"", &format!("\"name\":{}", json!(NAME)));
     assert_ne!(renamed, value);
     let changes = vec![Change::Put(key(NAME), renamed.into())];
-    store.commit(Txn { guards: vec![], changes, ..Txn::default() }).await.expect("the row can be written");
+    store
+        .commit(Txn { guards: vec![], changes, ..Txn::default() })
+        .await
+        .expect("the row can be written");
     drop(store);
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
     let command =

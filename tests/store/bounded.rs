@@ -119,7 +119,7 @@ async fn update_one(store: &Arc<dyn TestStore>, n: u64) -> Duration {
     let value = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(BYTES).unwrap()]);
     let start = Instant::now();
     store
-        .commit(Txn { guards: vec![], changes: vec![Change::Put(key(&format!("/{n}")), value)] })
+        .commit(Txn { changes: vec![Change::Put(key(&format!("/{n}")), value)], ..Txn::default() })
         .await
         .unwrap();
     start.elapsed()

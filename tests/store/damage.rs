@@ -46,7 +46,8 @@ async fn a_flipped_bit_in_a_value_is_damaged_wherever_it_is_read() {
     };
     assert!(is_damage(&store.get(&key("/bad"), None).await.unwrap_err()));
     assert!(is_damage(&store.list("/", At::Now).await.unwrap_err()));
-    let refused = Txn { guards: vec![Guard::Absent(key("/bad"))], changes: vec![], ..Txn::default() };
+    let refused =
+        Txn { guards: vec![Guard::Absent(key("/bad"))], changes: vec![], ..Txn::default() };
     assert!(is_damage(&store.commit(refused).await.unwrap_err()));
     match next(&mut *store.watch("/bad", start)).await {
         Err(WatchError::Store(error)) => assert!(is_damage(&error), "{error}"),

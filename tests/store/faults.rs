@@ -44,7 +44,8 @@ impl Ill {
 
     async fn attempt(&self, at: &str, value: usize) -> Result<Outcome, StoreError> {
         let change = Change::Put(key(at), Bytes::from(vec![7; value]));
-        within(self.store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() })).await
+        within(self.store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }))
+            .await
     }
 
     /// Store without a cache, so that reads go to the disk.
@@ -155,7 +156,8 @@ async fn one_failure(operation: Operation, number: usize) -> bool {
     let first = ill.store.make(vec![put("/a", "1"), put("/b", "1")]).await;
     let mut watch = ill.store.watch("/", first);
     ill.disk.fail(operation, number, 1, ErrorKind::Other);
-    let txn = Txn { guards: vec![], changes: vec![put("/a", "2"), put("/c", "2")], ..Txn::default() };
+    let txn =
+        Txn { guards: vec![], changes: vec![put("/a", "2"), put("/c", "2")], ..Txn::default() };
     match within(ill.store.commit(txn)).await {
         Ok(_) => return false,
         Err(error) => assert!(matches!(error, StoreError::Unavailable(_)), "{error}"),

@@ -111,15 +111,15 @@ fn a_truncated_file_is_refused_as_corrupt() {
 fn a_newer_format_is_refused_by_its_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(options(&dir)));
-    set_format(&dir.path().join(DATA_FILE), 2);
+    set_format(&dir.path().join(DATA_FILE), 3);
     match refuse(options(&dir)) {
-        OpenError::Newer { found, supported, .. } => assert_eq!((found, supported), (2, 1)),
+        OpenError::Newer { found, supported, .. } => assert_eq!((found, supported), (3, 2)),
         other => panic!("{other}"),
     }
 }
 
 /// Writes a row of `meta` in the documented layout: checksum, number.
-fn set_format(path: &Path, format: u64) {
+pub(crate) fn set_format(path: &Path, format: u64) {
     use xxhash_rust::xxh3::xxh3_64_with_seed;
     let database = Database::open(path).unwrap();
     let number = format.to_be_bytes();
@@ -271,7 +271,8 @@ async fn a_store_can_be_reopened_at_once_while_a_watch_is_still_about() {
 async fn values_beyond_the_limit_are_invalid() {
     let lab = EmbeddedLab::start().await;
     let value = vec![0; MAX_VALUE_BYTES + 1].into();
-    let txn = Txn { guards: vec![], changes: vec![Change::Put(key("/a"), value)], ..Txn::default() };
+    let txn =
+        Txn { guards: vec![], changes: vec![Change::Put(key("/a"), value)], ..Txn::default() };
     assert!(matches!(lab.store().commit(txn).await, Err(StoreError::Invalid { .. })));
 }
 
@@ -284,7 +285,9 @@ async fn without_room_values_are_refused_and_deletions_make_room() {
         Reserve { bytes: 1000, free: Arc::new(move |_| Ok(probe.load(Ordering::SeqCst))) };
     let store = open(Options { reserve: Some(reserve), ..options(&dir) });
     store.make(vec![put("/a", "1"), put("/b", "1")]).await;
-    let attempt = |change| within(store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }));
+    let attempt = |change| {
+        within(store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }))
+    };
     free.store(999, Ordering::SeqCst);
     assert!(matches!(attempt(put("/a", "2")).await, Err(StoreError::Full { .. })));
     attempt(delete("/a")).await.unwrap();

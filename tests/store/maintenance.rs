@@ -4,7 +4,9 @@ use std::fs;
 use std::sync::Arc;
 
 use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Folder};
-use imagestream_apiserver::store::{At, Change, FsckReport, Maintenance, OpenError, Revision, Txn};
+use imagestream_apiserver::store::{
+    Account, At, Change, Charge, FsckReport, Maintenance, OpenError, Revision, Txn,
+};
 use proptest::prelude::*;
 use redb::{Database, ReadableTable, TableDefinition};
 use tempfile::TempDir;
@@ -251,7 +253,7 @@ async fn compacted_file_is_smaller_with_the_same_history() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Commit(Vec<Change>),
+    Commit(Vec<Change>, Charge),
     Compact(u64),
 }
 
@@ -267,7 +269,12 @@ fn step() -> impl Strategy<Value = Step> {
         changes.dedup_by(|a, b| a.key() == b.key());
         changes
     });
-    prop_oneof![6 => changes.prop_map(Step::Commit), 1 => (0..5_u64).prop_map(Step::Compact)]
+    let charge = prop_oneof![
+        Just(Charge::Nobody),
+        "[ab]".prop_map(|name| Charge::Limited(Account::new(name))),
+    ];
+    let commit = (changes, charge).prop_map(|(changes, charge)| Step::Commit(changes, charge));
+    prop_oneof![6 => commit, 1 => (0..5_u64).prop_map(Step::Compact)]
 }
 
 proptest! {
@@ -280,7 +287,7 @@ proptest! {
             let store = open(&dir);
             for step in steps {
                 match step {
-                    Step::Commit(changes) => drop(within(store.commit(Txn { guards: vec![], changes, ..Txn::default() })).await.unwrap()),
+                    Step::Commit(changes, charge) => drop(within(store.commit(Txn { guards: vec![], changes, charge })).await.unwrap()),
                     Step::Compact(back) => {
                         let now = store.now().await;
                         within(store.compact(Revision(now.0 - back))).await.unwrap();

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs;
 use std::io::ErrorKind;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -16,9 +17,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
-use imagestream_apiserver::store::embedded::{Embedded, Options};
+use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Folder, Options};
 use imagestream_apiserver::store::{
-    At, Batch, Change, Entry, Event, Guard, Outcome, Revision, StoreError, Txn, Watch,
+    Account, At, Batch, Change, Charge, Entry, Event, Guard, Maintenance, Outcome, Revision,
+    StoreError, Txn, Watch,
 };
 use redb::Builder;
 
@@ -177,7 +179,11 @@ async fn commit(
 
 fn transaction(dice: &mut Dice, present: &State, step: usize) -> Txn {
     let first = dice.below(KEYS);
-    let mut txn = Txn::default();
+    let charge = match dice.below(3) {
+        0 => Charge::Nobody,
+        account => Charge::Limited(Account::new(account.to_string())),
+    };
+    let mut txn = Txn { charge, ..Txn::default() };
     for n in 0..=dice.below(4) {
         let name = format!("/{}", (first + n) % KEYS);
         match present.get(&name) {
@@ -295,6 +301,11 @@ impl Run {
             let mut database =
                 Builder::new().create_with_backend(Disk::holding(disk.content())).unwrap();
             assert!(database.check_integrity().unwrap(), "cut at {cut}");
+            drop(database);
+            let dir = tempfile::tempdir().unwrap();
+            fs::write(dir.path().join(DATA_FILE), disk.content()).unwrap();
+            let problems = Folder::new(dir.path()).fsck().unwrap().problems;
+            assert_eq!(problems.first, <[String; 0]>::default(), "cut at {cut}");
         }
     }
 

@@ -63,6 +63,7 @@ const LIMITS: StorageLimits = StorageLimits {
     streams_per_namespace: None,
     object_bytes: MAX_VALUE_BYTES,
     tag_history: MaxTagHistory(None),
+    history: None,
 };
 
 impl ImportCommand {

@@ -132,7 +132,10 @@ impl Fixture {
     async fn put(&self, name: &str, spec: Value) {
         let value = json!({"metadata": {"name": name, "namespace": "ns", "labels": {"of": name}}, "spec": spec});
         let change = Change::Put(self.streams.key("ns", name), value.to_string().into());
-        self.store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }).await.unwrap();
+        self.store
+            .commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() })
+            .await
+            .unwrap();
     }
 
     async fn list(&self, form: ObjectForm, query: &str) -> Result<Value, Status> {

@@ -337,7 +337,12 @@ mod tests {
         }
 
         async fn commit(&self, change: Change) -> Revision {
-            match self.store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }).await.unwrap() {
+            match self
+                .store
+                .commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() })
+                .await
+                .unwrap()
+            {
                 Outcome::Committed(revision) => revision,
                 Outcome::Refused(_) => unreachable!("nothing is guarded"),
             }

@@ -20,7 +20,7 @@ use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::{Dependencies, Strategy, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Delete};
-use crate::registry::write::{AllowCreate, WriteRequest};
+use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 use crate::store::{self, Change, Store, Txn};
 
 const API: GroupVersion = GroupVersion {
@@ -102,7 +102,8 @@ async fn put(store: &dyn Store, name: &str, repository: &str) {
     let value = json!({"metadata": metadata, "spec": spec}).to_string();
     let key =
         keys::key(crate::meta::GroupResource { group: GROUP, name: "imagestreams" }, "ns", name);
-    let txn = Txn { guards: vec![], changes: vec![Change::Put(key, value.into())], ..Txn::default() };
+    let txn =
+        Txn { guards: vec![], changes: vec![Change::Put(key, value.into())], ..Txn::default() };
     store.commit(txn).await.unwrap();
 }
 
@@ -139,7 +140,11 @@ fn text(text: &str) -> Option<String> {
 impl AdmissionFixture {
     /// Sets the repository of the stream `s`.
     async fn update(&self, repository: &str) -> Result<ImageStream, Status> {
-        let request = WriteRequest { strategy: &Plain, creation: AllowCreate::Free };
+        let request = WriteRequest {
+            strategy: &Plain,
+            creation: AllowCreate::Free,
+            purpose: WritePurpose::Store,
+        };
         let edit = |old: Option<&ImageStream>| {
             let mut new = old.cloned().unwrap_or_else(|| stream("s", ""));
             new.spec.docker_image_repository = repository.into();

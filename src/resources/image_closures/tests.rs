@@ -30,6 +30,7 @@ impl ClosureFixture {
             streams_per_namespace: None,
             object_bytes: usize::MAX,
             tag_history: MaxTagHistory::default(),
+            history: None,
         };
         let catalog = Catalog::new(&store, Registries::default(), &limits);
         let fixture = Self { store, catalog, compact };

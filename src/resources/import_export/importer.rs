@@ -15,13 +15,14 @@ use crate::meta::{
 use crate::registry::actor::Actor;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::history_limit;
 use crate::registry::metadata;
 use crate::registry::object_change::{ObjectChange, WriteEffect};
 use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::Strategy;
 use crate::resources::catalog::Catalog;
 use crate::resources::superseded_images::{self, SUPERSEDED_IMAGE};
-use crate::store::Change;
+use crate::store::{Change, Charge};
 
 /// The treatment of objects that already exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +78,8 @@ impl Importer<'_> {
 
     async fn image(&self, mut image: Image) -> Result<Imported, Status> {
         let errors = self.prepare_and_validate_image(&mut image);
-        self.store(&self.catalog.images, image, &errors).await
+        let charge = charge_of(&image);
+        self.store(&self.catalog.images, image, charge, &errors).await
     }
 
     /// Prepares an image and returns all errors.
@@ -102,7 +104,7 @@ impl Importer<'_> {
         let name = &unproved.metadata.name;
         let keys = [superseded_images::key(name), images.key("", name)];
         let [key, image_key] = &keys;
-        let value = images.strategy().encode(&unproved);
+        let (value, charge) = (images.strategy().encode(&unproved), charge_of(&unproved));
         let actor = Actor::internal("store-import", self.now);
         let done = self.catalog.storage.guaranteed_update(&actor, &keys, |read_set, _| {
             let image = read_set.entry(image_key).map(|entry| images.decode(entry)).transpose()?;
@@ -119,7 +121,8 @@ impl Importer<'_> {
                 (ImportMode::Write, Some(_)) if is_wanted && is_free => {
                     let rows = vec![Change::Put(key.clone(), value.clone().into())];
                     let (resource, effect) = (images.resource(), WriteEffect::Updated);
-                    let change = ObjectChange { resource, namespace: String::new(), effect, rows };
+                    let (namespace, charge) = (String::new(), charge.clone());
+                    let change = ObjectChange { resource, namespace, effect, rows, charge };
                     Ok(UpdateDecision::Write(vec![change], Imported::Created))
                 }
                 (_, Some(_)) if self.existing == ConflictPolicy::Skip => {
@@ -146,7 +149,8 @@ impl Importer<'_> {
             });
         }
         errors.append(validate::stream(&stream));
-        self.store(&self.catalog.streams, stream, &errors).await
+        let charge = Charge::Unlimited(history_limit::account(&stream.metadata.namespace));
+        self.store(&self.catalog.streams, stream, charge, &errors).await
     }
 
     /// Generates missing system fields.
@@ -163,6 +167,7 @@ impl Importer<'_> {
         &self,
         stored: &ObjectStore<T, S>,
         object: T,
+        charge: Charge,
         errors: &field::Errors,
     ) -> Result<Imported, Status> {
         stored.reject_invalid(&object, errors)?;
@@ -180,6 +185,7 @@ impl Importer<'_> {
                         return Ok(UpdateDecision::Admit(attributes));
                     }
                     let change = stored.change(&key, namespaced_name, None, Some(&object))?;
+                    let change = ObjectChange { charge: charge.clone(), ..change };
                     Ok(UpdateDecision::Write(vec![change], Imported::Created))
                 }
                 (Some(_), _) if self.existing == ConflictPolicy::Skip => {
@@ -192,6 +198,11 @@ impl Importer<'_> {
             done.await?;
         Ok(imported)
     }
+}
+
+/// The charge for an image: the account of the namespace that pushed it first.
+fn charge_of(image: &Image) -> Charge {
+    Charge::Unlimited(history_limit::account(&image.evidence.namespace))
 }
 
 fn superseded_kind() -> GroupResource<'static> {

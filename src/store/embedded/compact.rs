@@ -58,8 +58,8 @@ impl Group<'_> {
             .map(|row| {
                 let (at, row) = row.map_err(store_error)?;
                 let at = Position::decode(at.value());
-                let Record { key, kind, replaced, charge } =
-                    Record::decode(at, row.value()).ok_or_else(|| {
+                let Record { key, kind, replaced, charge } = Record::decode(at, row.value())
+                    .ok_or_else(|| {
                         damaged_row(format_args!("the log at revision {}", at.revision))
                     })?;
                 Ok(Expired { at, key: key.to_owned(), kind, replaced, charge })

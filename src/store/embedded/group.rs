@@ -61,10 +61,7 @@ pub(super) struct Finished {
 }
 
 impl<'t> Group<'t> {
-    pub(super) fn open(
-        txn: &'t WriteTransaction,
-        ledger: &'t Ledger,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn open(txn: &'t WriteTransaction, ledger: &'t Ledger) -> Result<Self, StoreError> {
         let meta = txn.open_table(META).map_err(store_error)?;
         Ok(Self {
             revision: Revision(number(&meta, META_CURRENT)?),

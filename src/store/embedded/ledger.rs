@@ -96,8 +96,7 @@ impl<'l> LedgerChanges<'l> {
     /// `AccountFull` beyond the limit.
     pub(super) fn check_growth(&self, account: &Account, needed: u64) -> Result<(), StoreError> {
         let Some(limit) = self.ledger.limit else { return Ok(()) };
-        let usage =
-            self.usages.get(account).copied().unwrap_or_else(|| self.ledger.usage(account));
+        let usage = self.usages.get(account).copied().unwrap_or_else(|| self.ledger.usage(account));
         if needed == 0 || usage.total().saturating_add(needed) <= limit {
             return Ok(());
         }

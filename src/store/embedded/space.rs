@@ -59,7 +59,9 @@ impl Space {
         let Some(Reserve { bytes, free }) = &self.reserve else { return Room::Plenty };
         match free(&self.dir) {
             Ok(free) if free < bytes / 4 => Room::Out(self.full(free, *bytes)),
-            Ok(free) if free < *bytes && !self.fits_inside(free, *bytes) => Room::Scarce(self.full(free, *bytes)),
+            Ok(free) if free < *bytes && !self.fits_inside(free, *bytes) => {
+                Room::Scarce(self.full(free, *bytes))
+            }
             _ => Room::Plenty,
         }
     }

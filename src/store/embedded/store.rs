@@ -9,8 +9,9 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch as signal};
 
 use crate::store::{
-    Account, AccountUsage, Accounting, Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES, OpenError, Opened, Outcome, Outline,
-    Page, Range, Revision, SoleReplica, Store, StoreError, StoreHealth, Txn, Watch,
+    Account, AccountUsage, Accounting, Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES,
+    OpenError, Opened, Outcome, Outline, Page, Range, Revision, SoleReplica, Store, StoreError,
+    StoreHealth, Txn, Watch,
 };
 
 use super::backup::Backups;

@@ -5,7 +5,10 @@ use super::*;
 /// Changes the rows of a store that no server has open.
 async fn tamper(folder: &Path, changes: Vec<Change>) {
     let store = Embedded::open(Options::new(folder)).expect("the server has closed the store");
-    store.commit(Txn { guards: vec![], changes, ..Txn::default() }).await.expect("the rows can be changed");
+    store
+        .commit(Txn { guards: vec![], changes, ..Txn::default() })
+        .await
+        .expect("the rows can be changed");
 }
 
 #[tokio::test]

@@ -234,7 +234,11 @@ pub(crate) async fn only_one_of_many_concurrent_creations_wins(lab: impl Lab) {
 pub(crate) async fn a_commit_that_nobody_waits_for_harms_nobody(lab: impl Lab) {
     let store = lab.store();
     for round in 0..20 {
-        let txn = Txn { guards: vec![], changes: vec![put("/gone", &round.to_string())], ..Txn::default() };
+        let txn = Txn {
+            guards: vec![],
+            changes: vec![put("/gone", &round.to_string())],
+            ..Txn::default()
+        };
         drop(store.commit(txn).now_or_never());
     }
     let revision = store.make(vec![put("/a", "1")]).await;
@@ -245,7 +249,11 @@ pub(crate) async fn keys_that_cannot_be_stored_are_invalid(lab: impl Lab) {
     let store = lab.store();
     let before = store.now().await;
     for bad in [String::new(), "/a\0b".to_owned(), "k".repeat(MAX_KEY_BYTES + 1)] {
-        let txn = Txn { guards: vec![], changes: vec![put("/ok", "1"), put(&bad, "1")], ..Txn::default() };
+        let txn = Txn {
+            guards: vec![],
+            changes: vec![put("/ok", "1"), put(&bad, "1")],
+            ..Txn::default()
+        };
         assert!(matches!(store.commit(txn).await, Err(StoreError::Invalid { .. })), "{bad:?}");
         assert_eq!(store.entry(&bad).await, None);
     }
@@ -256,7 +264,11 @@ pub(crate) async fn keys_that_cannot_be_stored_are_invalid(lab: impl Lab) {
 pub(crate) async fn a_key_that_changes_twice_in_a_transaction_is_invalid(lab: impl Lab) {
     let store = lab.store();
     for second in [put("/a", "2"), delete("/a")] {
-        let txn = Txn { guards: vec![], changes: vec![put("/a", "1"), put("/b", "1"), second], ..Txn::default() };
+        let txn = Txn {
+            guards: vec![],
+            changes: vec![put("/a", "1"), put("/b", "1"), second],
+            ..Txn::default()
+        };
         assert!(matches!(store.commit(txn).await, Err(StoreError::Invalid { .. })));
     }
     assert_eq!(store.list("", At::Now).await.unwrap().entries, []);
