@@ -216,8 +216,10 @@ fn surplus(latest: Revision, compacted: Revision, max: u64) -> Option<Revision> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
-    use crate::store::FileSize;
+    use crate::store::{self, Account, Change, Charge, FileSize, Key, Opened, Txn};
 
     #[test]
     fn revisions_younger_than_the_retention_are_kept() {
@@ -246,6 +248,61 @@ mod tests {
         assert_eq!(record(80, 8, 0), Some(Revision(1)), "revision 5 is 50 seconds old");
         assert_eq!(record(90, 9, 0), Some(Revision(5)));
         assert_eq!(record(91, 9, LITTLE_ROOM), None);
+    }
+
+    /// A volume whose room a test sets.
+    struct Volume(AtomicU64);
+
+    impl DiskUsage for Volume {
+        fn file_stats(&self) -> Result<FileStats, StoreError> {
+            Ok(FileStats {
+                size: FileSize { length: 0, allocated: 0 },
+                available: Some(RESERVE_BYTES + self.0.load(Ordering::Relaxed)),
+                reusable: 0,
+                revision: Revision(0),
+                compacted: Revision(0),
+            })
+        }
+
+        fn used_bytes(&self) -> Result<u64, StoreError> {
+            Ok(0)
+        }
+    }
+
+    #[tokio::test]
+    async fn nearly_full_volume_is_compacted_before_the_retention() {
+        let Opened { store, compact, accounting, elector, .. } = store::in_memory().unwrap();
+        let (volume, metrics) = (Arc::new(Volume(AtomicU64::new(LITTLE_ROOM))), Metrics::new());
+        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let controller = CompactionController {
+            store: store.clone(),
+            compact: compact.unwrap(),
+            elector,
+            disk: Some(volume.clone()),
+            accounting,
+            options: Options {
+                compaction_interval: minutes(5),
+                compaction_retention: minutes(10),
+                compaction_min_retention: minutes(1),
+                compaction_max_revisions: 0,
+            },
+            metrics: Arc::new(metrics),
+        };
+        let (start, mut pressure) = (Instant::now(), SpacePressure::default());
+        let changes = vec![Change::Put(Key::new("/a"), "1".into())];
+        let charge = Charge::Limited(Account::new("a"));
+        store.commit(Txn { changes, charge, ..Txn::default() }).await.unwrap();
+        let mut due = async |after| {
+            controller.due_by_space(start + after, &mut pressure, Revision(0)).await.unwrap()
+        };
+        assert_eq!(due(Duration::ZERO).await, None);
+        assert_eq!(due(minutes(1)).await, None, "there is room");
+        volume.0.store(LITTLE_ROOM - 1, Ordering::Relaxed);
+        let latest = store.current().await.unwrap();
+        assert_eq!(due(minutes(2)).await, Some(latest));
+        let text = controller.metrics.text();
+        assert!(text.contains("imagestream_apiserver_early_compactions_total 1"), "{text}");
+        assert!(text.contains("imagestream_apiserver_largest_namespace_bytes 3"), "{text}");
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //!
 //! ```text
 //! head     8 bytes   "ISTORE", 0x1a, 0x0a
-//!          4 bytes   version of the format, 1
+//!          4 bytes   version of the format, 2
 //!          8 bytes   revision of the store
 //!          8 bytes   time of the backup, in seconds since 1970
-//! entry    1 byte    1
+//! entry    1 byte    1, or 4 if the key belongs to an account
+//!          1 byte    only with 4: length of the account, then the account
 //!          2 bytes   length of the key, then the key
 //!          8 bytes   revision that wrote the value
 //!          4 bytes   index of the change in that revision
@@ -18,7 +19,7 @@
 //!          2 bytes   length of the reason, then the reason
 //! ```
 //!
-//! Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo
+//! Version 1 has no entries of accounts. Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo
 //! its use of entries until the end is verified.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -27,14 +28,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use super::{Entry, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
+use super::{Account, Entry, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
 
 const MAGIC: [u8; 8] = *b"ISTORE\x1a\n";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// The oldest format that can be read.
+const FIRST_FORMAT: u32 = 1;
 
 const ENTRY: u8 = 1;
 const END: u8 = 2;
 const FAILURE: u8 = 3;
+const ACCOUNT_ENTRY: u8 = 4;
 
 /// Upper bound of the revisions in a valid backup: clients read a revision as a signed 64-bit
 /// number, and the restored store needs room above.
@@ -115,10 +119,24 @@ impl<W: Write> ArchiveWriter<W> {
         Ok(Self { out, entries: 0 })
     }
 
-    pub(crate) fn entry(&mut self, entry: &Entry, sub: u32) -> io::Result<()> {
+    /// Writes an entry, with its index in its revision and the account that the key belongs to.
+    pub(crate) fn entry(
+        &mut self,
+        entry: &Entry,
+        sub: u32,
+        account: Option<&Account>,
+    ) -> io::Result<()> {
         let Entry { key, value, revision } = entry;
         let key = key.as_str().as_bytes();
-        self.out.write_all(&[ENTRY])?;
+        match account {
+            None => self.out.write_all(&[ENTRY])?,
+            Some(account) => {
+                let account = account.as_str().as_bytes();
+                self.out.write_all(&[ACCOUNT_ENTRY])?;
+                self.out.write_all(&length::<u8>(account)?.to_be_bytes())?;
+                self.out.write_all(account)?;
+            }
+        }
         self.out.write_all(&length::<u16>(key)?.to_be_bytes())?;
         self.out.write_all(key)?;
         self.out.write_all(&revision.0.to_be_bytes())?;
@@ -166,6 +184,15 @@ pub struct ArchiveReader<R> {
     state: State,
 }
 
+/// An entry of a backup.
+pub(crate) struct ArchiveEntry {
+    pub(crate) entry: Entry,
+    /// The index of the change in its revision.
+    pub(crate) sub: u32,
+    /// The account that the key belongs to.
+    pub(crate) account: Option<Account>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
@@ -202,8 +229,8 @@ impl<R: Read> ArchiveReader<R> {
         })
     }
 
-    /// The next entry with its index in its revision; `None` at the end.
-    pub(crate) fn next_numbered(&mut self) -> Option<Result<(Entry, u32), ArchiveError>> {
+    /// The next entry; `None` at the end.
+    pub(crate) fn next_entry(&mut self) -> Option<Result<ArchiveEntry, ArchiveError>> {
         if self.state != State::Open {
             return None;
         }
@@ -216,9 +243,18 @@ impl<R: Read> ArchiveReader<R> {
         read.transpose()
     }
 
-    fn read(&mut self) -> Result<Option<(Entry, u32)>, ArchiveError> {
+    fn read(&mut self) -> Result<Option<ArchiveEntry>, ArchiveError> {
         match self.input.array()? {
-            [ENTRY] => self.entry().map(Some),
+            [ENTRY] => self.entry(None).map(Some),
+            [ACCOUNT_ENTRY] => {
+                let [length] = self.input.array()?;
+                let account = String::from_utf8(self.input.bytes(length.into())?).ok();
+                let account = account
+                    .map(Account::new)
+                    .filter(Account::is_storable)
+                    .ok_or_else(|| damaged("an account cannot be one"))?;
+                self.entry(Some(account)).map(Some)
+            }
             [END] => self.end().map(|()| None),
             [FAILURE] => {
                 let length = u16::from_be_bytes(self.input.array()?);
@@ -231,7 +267,7 @@ impl<R: Read> ArchiveReader<R> {
         }
     }
 
-    fn entry(&mut self) -> Result<(Entry, u32), ArchiveError> {
+    fn entry(&mut self, account: Option<Account>) -> Result<ArchiveEntry, ArchiveError> {
         let length = usize::from(u16::from_be_bytes(self.input.array()?));
         let key = if length <= MAX_KEY_BYTES {
             String::from_utf8(self.input.bytes(length)?).ok()
@@ -257,7 +293,7 @@ impl<R: Read> ArchiveReader<R> {
         let value = Bytes::from(self.input.bytes(length)?);
         self.entries += 1;
         self.last = Some(key.clone());
-        Ok((Entry { key, value, revision }, sub))
+        Ok(ArchiveEntry { entry: Entry { key, value, revision }, sub, account })
     }
 
     fn end(&mut self) -> Result<(), ArchiveError> {
@@ -284,14 +320,14 @@ impl<R: Read> Iterator for ArchiveReader<R> {
     type Item = Result<Entry, ArchiveError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.next_numbered().map(|read| read.map(|(entry, _)| entry))
+        self.next_entry().map(|read| read.map(|read| read.entry))
     }
 }
 
 /// Reads the head after the magic bytes.
 fn head(input: &mut Hashing<impl Read>) -> Result<ArchiveHead, ArchiveError> {
     let format = u32::from_be_bytes(input.array()?);
-    if format != FORMAT {
+    if !(FIRST_FORMAT..=FORMAT).contains(&format) {
         return Err(ArchiveError::Newer { found: format });
     }
     let revision = u64::from_be_bytes(input.array()?);

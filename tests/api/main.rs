@@ -17,6 +17,7 @@ mod every_field;
 mod fixtures;
 mod harness;
 mod health;
+mod history_limit;
 mod http2;
 mod image_names;
 mod images;

@@ -1,5 +1,7 @@
 //! Accounts: charges for current and replaced values, their limit, and stores from before accounts.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -209,4 +211,39 @@ async fn below_the_reserve_values_take_the_place_of_others() {
     let store = Embedded::open(with_reserve()).unwrap();
     put(&store).await.unwrap();
     assert!(matches!(put(&store).await, Err(StoreError::Full { .. })), "the room is used");
+}
+
+/// A tenant rewrites one value on a small volume. Compaction keeps the latest revisions only when
+/// there is little room, as for lack of space on a server.
+#[tokio::test]
+async fn rewrites_on_a_small_volume_keep_its_reserve() {
+    const VOLUME: u64 = 96 << 20;
+    const RESERVE: u64 = 16 << 20;
+    const KEPT: u64 = 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(DATA_FILE);
+    let lowest = Arc::new(AtomicU64::new(VOLUME));
+    let probed = lowest.clone();
+    let free = move |_: &Path| {
+        let free = VOLUME.saturating_sub(fs::metadata(&path)?.blocks() * 512);
+        probed.fetch_min(free, Ordering::SeqCst);
+        Ok(free)
+    };
+    let reserve = Reserve { bytes: RESERVE, free: Arc::new(free) };
+    let store = Embedded::open(Options { reserve: Some(reserve), ..options(&dir) }).unwrap();
+    let mut refused = 0;
+    for _ in 0..600 {
+        let rewrite = || attempt(&store, Charge::Nobody, vec![sized("/1", 300_000)]);
+        if let Err(full) = rewrite().await {
+            assert!(matches!(full, StoreError::Full { .. }), "{full}");
+            refused += 1;
+            let kept = Revision(store.current().await.unwrap().0 - KEPT);
+            within(store.compact(kept)).await.unwrap();
+            rewrite().await.unwrap();
+        }
+        attempt(&store, Charge::Nobody, vec![sized("/other", 1000)]).await.unwrap();
+    }
+    assert!((1..60).contains(&refused), "{refused} of 600 writes found no room");
+    let lowest = lowest.load(Ordering::SeqCst);
+    assert!(lowest >= RESERVE / 2, "{lowest} bytes were free");
 }

@@ -13,7 +13,7 @@ fn written(keys: &[&str]) -> Vec<u8> {
     let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
     for (sub, key) in (0..).zip(keys) {
         let entry = Entry { key: Key::new(*key), value: key.repeat(3).into(), revision: REVISION };
-        writer.entry(&entry, sub).unwrap();
+        writer.entry(&entry, sub, None).unwrap();
     }
     writer.end().unwrap();
     bytes
@@ -37,6 +37,32 @@ fn what_was_written_is_read() {
         ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 }
     );
     assert_eq!(ArchiveReader::begin(&*bytes).unwrap().head(), head());
+}
+
+#[test]
+fn accounts_are_written_and_read() {
+    let entry = Entry { key: Key::new("/a"), value: "1".into(), revision: REVISION };
+    let other = Entry { key: Key::new("/b"), ..entry.clone() };
+    let mut bytes = Vec::new();
+    let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
+    writer.entry(&entry, 0, Some(&Account::new("team"))).unwrap();
+    writer.entry(&other, 1, None).unwrap();
+    writer.end().unwrap();
+    let mut reader = ArchiveReader::begin(&*bytes).unwrap();
+    let mut next = || reader.next_entry().unwrap().unwrap();
+    let (first, second) = (next(), next());
+    assert_eq!((first.entry, first.account), (entry, Some(Account::new("team"))));
+    assert_eq!((second.entry, second.sub, second.account), (other, 1, None));
+}
+
+#[test]
+fn backups_from_before_accounts_are_read() {
+    let mut bytes = written(&["/a"]);
+    bytes[11] = 1;
+    let content = bytes.len() - 32;
+    let sum = Sha256::digest(&bytes[..content]);
+    bytes[content..].copy_from_slice(&sum);
+    assert_eq!(read(&bytes).unwrap().0.len(), 1);
 }
 
 #[test]

@@ -11,8 +11,8 @@ use crate::store::{ArchiveHead, ArchiveSummary, Backup, BackupError};
 
 use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{CURRENT, VALUES};
-use super::read::{Snapshot, decode_key, decode_version, entry, live};
+use super::layout::{CURRENT, Latest, VALUES};
+use super::read::{Snapshot, decode_key, decode_latest, entry, live};
 
 /// Creates backups of an open store, without a lock. Does not keep the store open.
 #[derive(Clone)]
@@ -55,9 +55,10 @@ fn entries(
     let (versions, values) = (snapshot.table(CURRENT)?, snapshot.table(VALUES)?);
     for row in versions.iter().map_err(store_error)? {
         let (key, row) = row.map_err(store_error)?;
-        if let Some(at) = live(decode_version(key.value(), row.value())?) {
-            let key = decode_key(key.value())?;
-            archive.entry(&entry(&values, &key, at)?, at.sub)?;
+        let Latest { version, charge } = decode_latest(key.value(), row.value())?;
+        if let Some(at) = live(version) {
+            let (key, account) = (decode_key(key.value())?, charge.map(|charge| charge.account));
+            archive.entry(&entry(&values, &key, at)?, at.sub, account.as_ref())?;
         }
     }
     Ok(())

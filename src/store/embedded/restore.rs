@@ -7,21 +7,25 @@
 //! the first revision counts as compacted, so a client with a revision of the old store lists
 //! again. See [`beginning`].
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use redb::{Builder, Database, Table};
 
-use crate::store::archive::REVISION_LIMIT;
+use crate::store::archive::{ArchiveEntry, REVISION_LIMIT};
 use crate::store::{
-    ArchiveHead, ArchiveReader, ArchiveSummary, FsckReport, RestoreError, RestoreOptions, Restored,
-    Revision,
+    Account, AccountUsage, ArchiveHead, ArchiveReader, ArchiveSummary, FsckReport, RestoreError,
+    RestoreOptions, Restored, Revision,
 };
 
 use super::error::store_error;
 use super::fsck;
-use super::layout::{CHECK, CURRENT, Kind, Position, VALUES, Version, encode_value};
+use super::layout::{
+    ACCOUNTS, CHECK, CURRENT, Kind, Latest, Position, RowCharge, VALUES, Version, encode_usage,
+    encode_value,
+};
 use super::lock::LockWait;
 use super::open;
 use super::options::{DATA_FILE, Options, first_revision};
@@ -86,10 +90,15 @@ fn write<R: Read>(
     open::initialise(new, begins).map_err(failed)?;
     let database =
         Builder::new().set_cache_size(16 << 20).open(new).map_err(|error| failed(error.into()))?;
-    while batch(&database, &mut archive, new)? == Batch::More {}
+    let mut usages = Usages::new();
+    while batch(&database, &mut archive, &mut usages, new)? == Batch::More {}
+    put_usages(&database, usages).map_err(failed)?;
     database.close().map_err(|error| failed(error.into()))?;
     Ok(archive.summary().expect("an archive without errors comes to its end"))
 }
+
+/// The usage of every account in an archive.
+type Usages = HashMap<Account, AccountUsage>;
 
 /// The rest of an archive after a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +110,7 @@ enum Batch {
 fn batch<R: Read>(
     database: &Database,
     archive: &mut ArchiveReader<R>,
+    usages: &mut Usages,
     new: &Path,
 ) -> Result<Batch, RestoreError> {
     let failed =
@@ -112,15 +122,22 @@ fn batch<R: Read>(
         let mut values = txn.open_table(VALUES).map_err(|error| failed(error.into()))?;
         let mut current = txn.open_table(CURRENT).map_err(|error| failed(error.into()))?;
         while read < BATCH_BYTES {
-            let Some(next) = archive.next_numbered() else {
+            let Some(next) = archive.next_entry() else {
                 state = Batch::Last;
                 break;
             };
-            let (entry, sub) = next?;
+            let ArchiveEntry { entry, sub, account } = next?;
             let at = Position { revision: entry.revision, sub };
             let key = entry.key.as_str().as_bytes();
-            read += entry.value.len() + key.len();
-            put(&mut values, &mut current, key, at, &entry.value).map_err(failed)?;
+            let bytes = entry.value.len() + key.len();
+            read += bytes;
+            let charge = account.map(|account| {
+                let bytes = u32::try_from(bytes).expect("an archive limits keys and values");
+                usages.entry(account.clone()).or_default().current += u64::from(bytes);
+                RowCharge { account, bytes }
+            });
+            let latest = Latest { version: Version { at, kind: Kind::Value }, charge };
+            put(&mut values, &mut current, key, &latest, &entry.value).map_err(failed)?;
         }
     }
     txn.commit().map_err(|error| failed(error.into()))?;
@@ -131,14 +148,29 @@ fn put(
     values: &mut Table<'_, &'static [u8; Position::BYTES], &'static [u8]>,
     current: &mut Table<'_, &'static [u8], &'static [u8]>,
     key: &[u8],
-    at: Position,
+    latest: &Latest,
     value: &[u8],
 ) -> Result<(), redb::Error> {
+    let at = latest.version.at;
     let mut row = values.insert_reserve(&at.encode(), value.len() + CHECK)?;
     encode_value(key, at, value, row.as_mut());
     drop(row);
-    current.insert(key, &Version { at, kind: Kind::Value }.encode(key)[..])?;
+    let mut row = Vec::new();
+    latest.encode(key, &mut row);
+    current.insert(key, &*row)?;
     Ok(())
+}
+
+fn put_usages(database: &Database, usages: Usages) -> Result<(), redb::Error> {
+    let txn = database.begin_write()?;
+    {
+        let mut accounts = txn.open_table(ACCOUNTS)?;
+        for (account, usage) in usages {
+            let account = account.as_str();
+            accounts.insert(account, &encode_usage(account, usage)[..])?;
+        }
+    }
+    Ok(txn.commit()?)
 }
 
 /// Reads the file back.

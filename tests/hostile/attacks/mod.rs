@@ -1,6 +1,7 @@
 //! Attacks that worked once.
 
 mod errors;
+mod history;
 mod images;
 mod memory;
 mod patches;
@@ -21,6 +22,7 @@ pub(crate) fn tables(form: Form) -> Vec<Table> {
         errors::images(form),
         memory::table(form, 2),
         memory::table(form, 16),
+        history::table(form),
         images::forgeries(),
         readers::layers(form),
         readers::parts(form),
