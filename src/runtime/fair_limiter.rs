@@ -7,6 +7,7 @@
 //! least in proportion to its shares.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +50,8 @@ pub enum Refusal {
     QueueFull,
     /// No capacity was released in time.
     TimedOut,
+    /// The amount does not fit, and the acquisition does not wait.
+    AtLimit,
 }
 
 /// The use of a limit by the flows of one level.
@@ -64,12 +67,17 @@ pub struct LevelUsage {
 struct LimiterState {
     held_in_all: u64,
     held_by_level: [u64; PriorityLevel::ALL.len()],
-    held_by_flow: HashMap<FlowKey, u64>,
-    queues: HashMap<FlowKey, VecDeque<Waiter>>,
+    held_by_flow: FlowMap<u64>,
+    queues: FlowMap<VecDeque<Waiter>>,
     next_ticket: u64,
 }
 
 type FlowKey = (PriorityLevel, u64);
+type FlowMap<V> = HashMap<FlowKey, V, BuildHasherDefault<FlowHasher>>;
+
+/// A hasher for the identities of flows, which are keyed hashes already.
+#[derive(Default)]
+struct FlowHasher(u64);
 
 #[derive(Debug)]
 struct Waiter {
@@ -207,6 +215,37 @@ impl FairLimiter {
 
 fn key(flow: Flow) -> FlowKey {
     (flow.level, flow.id)
+}
+
+impl Refusal {
+    /// The reason in metrics, as in k8s.io/apiserver/pkg/util/flowcontrol/fairqueuing.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue-full",
+            Self::TimedOut => "time-out",
+            Self::AtLimit => "concurrency-limit",
+        }
+    }
+}
+
+impl Hasher for FlowHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        self.0 = self.0.rotate_left(32) ^ word;
+    }
+
+    fn write_isize(&mut self, discriminant: isize) {
+        self.write_u64(discriminant as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl LimiterState {

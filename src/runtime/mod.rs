@@ -3,11 +3,13 @@
 mod backoff;
 mod fair_limiter;
 mod flow;
+mod metered_limiter;
 mod reloadable;
 mod single_flight;
 
 pub use backoff::Backoff;
 pub use fair_limiter::{FairLimit, FairLimiter, FairShare, LevelUsage, Refusal};
 pub use flow::{Flow, PriorityLevel};
+pub use metered_limiter::MeteredLimiter;
 pub use reloadable::{Reload, Reloadable};
 pub use single_flight::SingleFlight;

@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::flow_metrics::FlowMetrics;
 use super::history_metrics::HistoryMetrics;
 use super::usage_metrics::UsageMetrics;
 
@@ -193,6 +194,7 @@ pub struct Metrics {
     long_running: Family<RequestLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
     controller_restarts: Family<ControllerLabels, Counter>,
+    flows: FlowMetrics,
     usage: UsageMetrics,
     history: HistoryMetrics,
 }
@@ -221,6 +223,7 @@ impl Metrics {
             long_running: Family::default(),
             watch_events: Family::default(),
             controller_restarts: Family::default(),
+            flows: FlowMetrics::new(),
             usage: UsageMetrics::default(),
             history: HistoryMetrics::default(),
         };
@@ -293,6 +296,7 @@ impl Metrics {
             text,
             metrics.controller_restarts.clone(),
         );
+        metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
         registry.register(
@@ -356,6 +360,11 @@ impl Metrics {
         let gauge = self.long_running.get_or_create(request).clone();
         gauge.inc();
         LongRunningGauge(gauge)
+    }
+
+    /// Metrics of the limits that users share.
+    pub fn flows(&self) -> &FlowMetrics {
+        &self.flows
     }
 
     /// Counter of events that are sent to watches of a resource.
