@@ -3,6 +3,7 @@
 //! The order of the methods is that of `DelegatingAuthenticatorConfig.New` in
 //! `k8s.io/apiserver/pkg/authentication/authenticatorfactory/delegating.go`.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use http::{HeaderMap, HeaderName};
@@ -105,11 +106,13 @@ impl Authenticator {
         }
     }
 
-    /// Authenticates a request from its headers and the certificates of its connection.
+    /// Authenticates a request from its headers, and the certificates and the source address of its
+    /// connection.
     pub async fn authenticate(
         &self,
         headers: &HeaderMap,
         peer: &PeerCertificates,
+        address: IpAddr,
         now: UnixTime,
     ) -> AuthenticatorResponse {
         let authentication =
@@ -138,7 +141,7 @@ impl Authenticator {
         }
         let mut review_error = None;
         for token in tokens {
-            match self.token_user(&token).await {
+            match self.token_user(&token, address).await {
                 Ok(Some(user)) => return authentication(AuthenticationOutcome::User(user)),
                 Ok(None) => is_invalid = true,
                 Err(why) => review_error = Some(why),
@@ -238,13 +241,17 @@ impl Authenticator {
     }
 
     /// User of a token; `None` for an unknown token.
-    async fn token_user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
+    async fn token_user(
+        &self,
+        token: &str,
+        address: IpAddr,
+    ) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
             return Ok(Some(user));
         }
         let Some(reviews) = &self.reviews else { return Ok(None) };
         reviews
-            .user(token)
+            .user(token, address)
             .await
             .inspect_err(|why| debug!(%why, "the review of a bearer token failed"))
     }
@@ -254,10 +261,14 @@ impl Authenticator {
 mod tests {
     use super::super::fixtures::{Ca, control_plane, now};
     use super::super::front_proxy::HeaderNames;
+    use super::super::priority::{FlowClassifier, PriorityOptions};
     use super::*;
     use http::{HeaderName, HeaderValue, header};
     use serde_json::json;
+    use std::net::Ipv4Addr;
     use std::time::Duration;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     /// Authenticator with a token file, a CA of users and a CA of front proxies.
     fn authenticator(clients: &Ca, proxies: &Ca) -> Authenticator {
@@ -318,7 +329,7 @@ mod tests {
         ];
         for (chain, given, expected) in table {
             let peer = PeerCertificates::new(chain);
-            let found = authenticator.authenticate(&headers(&given), &peer, now()).await;
+            let found = authenticator.authenticate(&headers(&given), &peer, HERE, now()).await;
             assert_eq!(name(&found.outcome), expected, "{given:?}");
         }
     }
@@ -327,7 +338,8 @@ mod tests {
     async fn failed_review_is_neither_success_nor_invalid_token() {
         let (client, _) =
             control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
-        let reviews = TokenReviews::new(client, Duration::from_secs(60), Arc::default());
+        let flows = Arc::new(FlowClassifier::new(&PriorityOptions::default()));
+        let reviews = TokenReviews::new(client, Duration::from_secs(60), flows, Arc::default());
         let authenticator =
             Authenticator { reviews: Some(reviews), ..authenticator(&Ca::new("a"), &Ca::new("b")) };
         let stranger = PeerCertificates::new(Ca::new("stranger").client("alice", &[]));
@@ -337,7 +349,7 @@ mod tests {
             (&stranger, "Bearer secret", "admin"),
         ] {
             let found = authenticator
-                .authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, now())
+                .authenticate(&headers(&[(header::AUTHORIZATION, token)]), peer, HERE, now())
                 .await;
             assert_eq!(name(&found.outcome), expected, "{token}");
         }
@@ -350,7 +362,7 @@ mod tests {
         let peer = PeerCertificates::new(ca.client("aggregator", &[]));
         let unreadable =
             HeaderMap::from_iter([(USER, HeaderValue::from_bytes(b"bob\xff").unwrap())]);
-        let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, now()).await;
+        let found = authenticator(&ca, &ca).authenticate(&unreadable, &peer, HERE, now()).await;
         assert_eq!(name(&found.outcome), "refused");
     }
 
@@ -358,7 +370,8 @@ mod tests {
     async fn token_after_two_spaces_is_ignored_with_a_warning() {
         let authenticator = authenticator(&Ca::new("a"), &Ca::new("b"));
         let spaced = headers(&[(header::AUTHORIZATION, "Bearer  secret")]);
-        let found = authenticator.authenticate(&spaced, &PeerCertificates::default(), now()).await;
+        let found =
+            authenticator.authenticate(&spaced, &PeerCertificates::default(), HERE, now()).await;
         assert_eq!(
             (name(&found.outcome), found.via_front_proxy, found.warning),
             ("anonymous", false, Some(SPACED))

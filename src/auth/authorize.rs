@@ -10,7 +10,7 @@ use kube::Client;
 use super::attributes::Attributes;
 use super::user::{AUTHENTICATED, MASTERS, User};
 use crate::cluster::{ReviewClient, ReviewError};
-use crate::runtime::SingleFlight;
+use crate::runtime::{Flow, SingleFlight};
 use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Authorizer of requests.
@@ -46,8 +46,6 @@ pub struct AlwaysAllowPaths {
 pub struct AccessReviews {
     always_allow: AlwaysAllowPaths,
     reviews: Arc<ReviewClient<SubjectAccessReview>>,
-    /// Reviews for unauthenticated users, which must not delay those of authenticated ones.
-    anonymous_reviews: Arc<ReviewClient<SubjectAccessReview>>,
     decisions: SingleFlight<ReviewKey, Result<Decision, Arc<ReviewError>>>,
     metrics: Arc<Metrics>,
 }
@@ -64,23 +62,24 @@ const CAPACITY: usize = 8192;
 /// Maximum size of a cache key, in bytes, as `maxControlledAttrCacheSize` in
 /// `k8s.io/apiserver/plugin/pkg/authorizer/webhook/webhook.go`.
 const MAX_CACHED_BYTES: usize = 10_000;
-/// Maximum number of reviews in flight, for authenticated and for unauthenticated users.
-const MAX_IN_FLIGHT: (usize, usize) = (100, 20);
+/// Maximum number of reviews in flight.
+const MAX_IN_FLIGHT: u64 = 128;
 
 impl Authorizer {
-    /// Decides whether a user may perform an action.
+    /// Decides whether a user may perform an action. A review counts for the flow.
     ///
     /// # Errors
     /// The review failed. The caller must not treat this as permission.
     pub async fn authorize(
         &self,
+        flow: Flow,
         user: &Arc<User>,
         attributes: &Arc<Attributes>,
     ) -> Result<Decision, Arc<ReviewError>> {
         match (self.decide_locally(user, attributes), self) {
             (Some(decision), _) => Ok(decision),
             (None, Self::AlwaysAllow) => Ok(Decision::DENIED),
-            (None, Self::Webhook(reviews)) => reviews.authorize(user, attributes).await,
+            (None, Self::Webhook(reviews)) => reviews.authorize(flow, user, attributes).await,
         }
     }
 
@@ -134,16 +133,9 @@ impl AccessReviews {
             Ok(Decision::Denied { .. }) => denied,
             Err(_) => Duration::ZERO,
         };
-        let (authenticated, anonymous) = MAX_IN_FLIGHT;
-        let reviews = Arc::new(ReviewClient::new(client.clone(), authenticated));
-        let anonymous_reviews = Arc::new(ReviewClient::new(client, anonymous));
-        Self {
-            always_allow,
-            reviews,
-            anonymous_reviews,
-            decisions: SingleFlight::new(CAPACITY, lifetime),
-            metrics,
-        }
+        let reviews = Arc::new(ReviewClient::new(client, MAX_IN_FLIGHT, &metrics));
+        let decisions = SingleFlight::new(CAPACITY, lifetime);
+        Self { always_allow, reviews, decisions, metrics }
     }
 
     fn decide_locally(&self, user: &User, attributes: &Attributes) -> Option<Decision> {
@@ -160,27 +152,23 @@ impl AccessReviews {
 
     async fn authorize(
         &self,
+        flow: Flow,
         user: &Arc<User>,
         attributes: &Arc<Attributes>,
     ) -> Result<Decision, Arc<ReviewError>> {
-        let is_authenticated = user.is_in(AUTHENTICATED);
         let key = ReviewKey { user: user.clone(), attributes: attributes.clone() };
         let review = || {
-            let reviews = if is_authenticated {
-                self.reviews.clone()
-            } else {
-                self.anonymous_reviews.clone()
-            };
-            let (metrics, key) = (self.metrics.clone(), key.clone());
+            let (reviews, metrics, key) = (self.reviews.clone(), self.metrics.clone(), key.clone());
             async move {
                 let spec = key.attributes.review(&key.user);
-                let outcome = review(
-                    &reviews,
-                    SubjectAccessReview { spec, ..SubjectAccessReview::default() },
-                )
-                .await;
-                let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
-                metrics.record_delegated_request(Delegated::Authorization, code);
+                let review_of = SubjectAccessReview { spec, ..SubjectAccessReview::default() };
+                let outcome = review(&reviews, flow, review_of).await;
+                // A refused review was not sent: a flood of requests is not a failure of the
+                // control plane.
+                if !matches!(outcome, Err(ReviewError::TooManyPending)) {
+                    let code = outcome.as_ref().map_or_else(ReviewError::code, |_| Some(201));
+                    metrics.record_delegated_request(Delegated::Authorization, code);
+                }
                 outcome.map_err(Arc::new)
             }
         };
@@ -206,9 +194,10 @@ fn is_discovery(path: &str) -> bool {
 
 async fn review(
     reviews: &ReviewClient<SubjectAccessReview>,
+    flow: Flow,
     review: SubjectAccessReview,
 ) -> Result<Decision, ReviewError> {
-    let status = reviews.post(&review).await?.status.unwrap_or_default();
+    let status = reviews.post(flow, &review).await?.status.unwrap_or_default();
     let SubjectAccessReviewStatus { allowed, denied, reason, .. } = status;
     let is_allowed = allowed && denied != Some(true);
     Ok(if is_allowed {
@@ -269,19 +258,22 @@ mod tests {
         let with_extra = Arc::new(User { extra: scopes, ..(*user("alice")).clone() });
         for _ in 0..2 {
             assert_eq!(
-                authorizer.authorize(&user("alice"), &get("x")).await.unwrap(),
+                authorizer.authorize(Flow::INTERNAL, &user("alice"), &get("x")).await.unwrap(),
                 Decision::Allowed
             );
             assert_eq!(
-                authorizer.authorize(&with_extra, &get("x")).await.unwrap(),
+                authorizer.authorize(Flow::INTERNAL, &with_extra, &get("x")).await.unwrap(),
                 Decision::Allowed
             );
             assert_eq!(
-                authorizer.authorize(&user("alice"), &get("y")).await.unwrap(),
+                authorizer.authorize(Flow::INTERNAL, &user("alice"), &get("y")).await.unwrap(),
                 Decision::Allowed
             );
             let denied = Decision::Denied { reason: "not alice".into() };
-            assert_eq!(authorizer.authorize(&user("bob"), &get("x")).await.unwrap(), denied);
+            assert_eq!(
+                authorizer.authorize(Flow::INTERNAL, &user("bob"), &get("x")).await.unwrap(),
+                denied
+            );
         }
         assert_eq!(requests.load(Ordering::Relaxed), 4);
     }
@@ -291,22 +283,36 @@ mod tests {
         let (client, requests) =
             control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
         let authorizer = webhook(client);
-        assert!(authorizer.authorize(&user("alice"), &get("x")).await.is_err());
-        assert!(authorizer.authorize(&user("alice"), &path("/metrics")).await.is_err());
+        assert!(authorizer.authorize(Flow::INTERNAL, &user("alice"), &get("x")).await.is_err());
+        assert!(
+            authorizer.authorize(Flow::INTERNAL, &user("alice"), &path("/metrics")).await.is_err()
+        );
         assert_eq!(requests.load(Ordering::Relaxed), 2);
         let master = Arc::new(User { groups: vec![MASTERS.into()], ..(*user("root")).clone() });
-        assert_eq!(authorizer.authorize(&master, &get("x")).await.unwrap(), Decision::Allowed);
         assert_eq!(
-            authorizer.authorize(&Arc::new(User::anonymous()), &path("/livez")).await.unwrap(),
+            authorizer.authorize(Flow::INTERNAL, &master, &get("x")).await.unwrap(),
+            Decision::Allowed
+        );
+        assert_eq!(
+            authorizer
+                .authorize(Flow::INTERNAL, &Arc::new(User::anonymous()), &path("/livez"))
+                .await
+                .unwrap(),
             Decision::Allowed
         );
         for discovery in ["/apis", "/apis/image.openshift.io/v1", "/openapi/v2"] {
             assert_eq!(
-                authorizer.authorize(&user("system:aggregator"), &path(discovery)).await.unwrap(),
+                authorizer
+                    .authorize(Flow::INTERNAL, &user("system:aggregator"), &path(discovery))
+                    .await
+                    .unwrap(),
                 Decision::Allowed
             );
             assert_eq!(
-                authorizer.authorize(&Arc::new(User::anonymous()), &path(discovery)).await.unwrap(),
+                authorizer
+                    .authorize(Flow::INTERNAL, &Arc::new(User::anonymous()), &path(discovery))
+                    .await
+                    .unwrap(),
                 Decision::DENIED
             );
         }
@@ -320,7 +326,7 @@ mod tests {
         let name = "x".repeat(MAX_CACHED_BYTES);
         for _ in 0..2 {
             assert_eq!(
-                authorizer.authorize(&user("alice"), &get(&name)).await.unwrap(),
+                authorizer.authorize(Flow::INTERNAL, &user("alice"), &get(&name)).await.unwrap(),
                 Decision::Allowed
             );
         }
@@ -333,8 +339,10 @@ mod tests {
         for nobody in
             [User::anonymous(), User { name: "system:anonymous".into(), ..User::default() }]
         {
-            let decision =
-                Authorizer::AlwaysAllow.authorize(&Arc::new(nobody), &get("x")).await.unwrap();
+            let decision = Authorizer::AlwaysAllow
+                .authorize(Flow::INTERNAL, &Arc::new(nobody), &get("x"))
+                .await
+                .unwrap();
             assert_eq!(decision, Decision::DENIED);
         }
     }

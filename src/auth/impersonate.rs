@@ -14,6 +14,7 @@ use super::front_proxy::unescape;
 use super::rejection::Rejection;
 use super::user::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, User};
 use crate::meta::{Status, is_dns_label, is_dns_subdomain};
+use crate::runtime::Flow;
 
 const USER: HeaderName = HeaderName::from_static("impersonate-user");
 const UID: HeaderName = HeaderName::from_static("impersonate-uid");
@@ -73,18 +74,20 @@ impl Impersonation {
         }
     }
 
-    /// Returns the impersonated user if the requester may impersonate each of its attributes.
+    /// Returns the impersonated user if the requester may impersonate each of its attributes. The
+    /// reviews count for the flow of the requester.
     ///
     /// # Errors
     /// 403 with the first forbidden attribute; 500 if a review failed.
     pub async fn authorize(
         self,
+        flow: Flow,
         requester: &Arc<User>,
         authorizer: &Authorizer,
     ) -> Result<Arc<User>, Rejection> {
         for attribute in self.impersonated() {
             let attributes = Arc::new(attribute.attributes());
-            match authorizer.authorize(requester, &attributes).await {
+            match authorizer.authorize(flow, requester, &attributes).await {
                 Ok(Decision::Allowed) => {}
                 Ok(Decision::Denied { reason }) => {
                     return Err(attributes.forbidden(requester, &reason).into());

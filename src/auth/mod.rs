@@ -16,6 +16,7 @@ mod fixtures;
 mod front_proxy;
 mod impersonate;
 mod options;
+mod priority;
 mod rejection;
 mod token_file;
 mod token_reviews;
@@ -35,6 +36,7 @@ pub use cluster_trust::{
 pub use front_proxy::{FrontProxy, HeaderNames, ProxyRejection};
 pub use impersonate::Impersonation;
 pub use options::{AccessOptionsError, AuthorizationMode, Options};
+pub use priority::{FlowClassifier, PriorityOptions};
 pub use rejection::Rejection;
 pub use token_file::{TokenFile, TokenFileError};
 pub use token_reviews::TokenReviews;

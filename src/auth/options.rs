@@ -11,6 +11,7 @@ use rustls_pki_types::UnixTime;
 use super::authenticate::Authenticator;
 use super::authorize::{AccessReviews, AlwaysAllowPaths, Authorizer};
 use super::front_proxy::HeaderNames;
+use super::priority::{FlowClassifier, PriorityOptions};
 use super::token_file::TokenFile;
 use super::token_reviews::TokenReviews;
 use super::trust_controller::{
@@ -70,6 +71,9 @@ pub struct Options {
     /// Front proxies.
     #[command(flatten)]
     pub front_proxy: FrontProxyOptions,
+    /// Priority of users.
+    #[command(flatten)]
+    pub priority: PriorityOptions,
 }
 
 /// Flags of front proxies, which override the cluster's ConfigMap.
@@ -229,6 +233,7 @@ impl Options {
     pub fn authenticator(
         &self,
         cluster: Option<&Clients>,
+        flows: &Arc<FlowClassifier>,
         metrics: &Arc<Metrics>,
         now: UnixTime,
     ) -> Result<(Authenticator, TrustController), AccessOptionsError> {
@@ -242,7 +247,7 @@ impl Options {
         let tokens = self.token_auth_file.as_deref().map(read_tokens).transpose()?;
         let reviews = cluster.map(|clients| {
             let life = self.authentication_token_webhook_cache_ttl;
-            TokenReviews::new(clients.authentication.clone(), life, metrics.clone())
+            TokenReviews::new(clients.authentication.clone(), life, flows.clone(), metrics.clone())
         });
         let (trusted, controller) = self.trust_controller(cluster).open(now, metrics.clone())?;
         Ok((Authenticator::new(tokens, reviews, trusted, metrics.clone()), controller))

@@ -1,9 +1,11 @@
 //! Bearer tokens authenticated by TokenReview, with a cache.
 //!
 //! A flood of unknown tokens must not lock out users with valid tokens. Valid tokens therefore have
-//! a cache of their own, and tokens that were valid at their last review have a queue of their own,
-//! which no client reaches without a valid token.
+//! a cache of their own, and tokens that were valid at their last review have a limit of their own,
+//! which no client reaches without a valid token. Users share it. Source addresses share the limit
+//! for unknown tokens.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +14,10 @@ use kube::Client;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use super::priority::FlowClassifier;
 use super::user::User;
 use crate::cluster::{ReviewClient, ReviewError};
-use crate::runtime::SingleFlight;
+use crate::runtime::{Flow, SingleFlight};
 use crate::telemetry::metrics::{Delegated, Metrics};
 
 /// Authenticator that posts TokenReviews and caches the results.
@@ -29,6 +32,7 @@ pub struct TokenReviews {
     ttl: Duration,
     /// Key of the hash, so that a memory dump does not allow to test guessed tokens.
     key: [u8; 32],
+    flows: Arc<FlowClassifier>,
     metrics: Arc<Metrics>,
 }
 
@@ -58,14 +62,22 @@ struct TokenStatus {
 
 /// Capacity of each cache.
 const CAPACITY: usize = 4096;
-/// Maximum number of reviews in flight of a queue.
-const MAX_IN_FLIGHT: usize = 100;
+/// Maximum number of reviews in flight of tokens that were valid at their last review.
+const MAX_KNOWN_IN_FLIGHT: u64 = 128;
+/// Maximum number of reviews in flight of other tokens, of which clients that are not authenticated
+/// yet get a sixteenth.
+const MAX_UNKNOWN_IN_FLIGHT: u64 = 16 * 128;
 /// Maximum length of a token, in bytes. Longer ones are invalid without a review.
 const MAX_TOKEN_BYTES: usize = 64 << 10;
 
 impl TokenReviews {
     /// Authenticator that caches results for `ttl`.
-    pub fn new(client: Client, ttl: Duration, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        client: Client,
+        ttl: Duration,
+        flows: Arc<FlowClassifier>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let mut key = [0; 32];
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
@@ -73,36 +85,46 @@ impl TokenReviews {
             Ok(answer) if !answer.is_error => ttl,
             Ok(_) | Err(_) => Duration::ZERO,
         };
-        let queue = || ReviewQueue {
-            reviews: Arc::new(ReviewClient::new(client.clone(), MAX_IN_FLIGHT)),
+        let queue = |in_flight| ReviewQueue {
+            reviews: Arc::new(ReviewClient::new(client.clone(), in_flight, &metrics)),
             results: SingleFlight::new(CAPACITY, lifetime),
         };
-        let (valid, known_queue, unknown_queue) =
-            (Arc::new(Cache::new(CAPACITY)), queue(), queue());
-        Self { valid, known_queue, unknown_queue, ttl, key, metrics }
+        Self {
+            valid: Arc::new(Cache::new(CAPACITY)),
+            known_queue: queue(MAX_KNOWN_IN_FLIGHT),
+            unknown_queue: queue(MAX_UNKNOWN_IN_FLIGHT),
+            ttl,
+            key,
+            flows,
+            metrics,
+        }
     }
 
-    /// User of a token; `None` if the token is invalid.
+    /// User of a token from a source address; `None` if the token is invalid.
     ///
     /// # Errors
     /// The review failed.
-    pub async fn user(&self, token: &str) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
+    pub async fn user(
+        &self,
+        token: &str,
+        address: IpAddr,
+    ) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
         if token.len() > MAX_TOKEN_BYTES {
             return Ok(None);
         }
         let hash: TokenHash =
             Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
-        let queue = match self.valid.get(&hash) {
+        let (queue, flow) = match self.valid.get(&hash) {
             Some(valid) if Instant::now() < valid.until => return Ok(Some(valid.user.clone())),
-            Some(_) => &self.known_queue,
-            None => &self.unknown_queue,
+            Some(valid) => (&self.known_queue, self.flows.of_user(&valid.user)),
+            None => (&self.unknown_queue, self.flows.of_address(address)),
         };
         let review = || {
             let (reviews, metrics, token) =
                 (queue.reviews.clone(), self.metrics.clone(), token.to_owned());
             let (valid, ttl) = (self.valid.clone(), self.ttl);
             async move {
-                let outcome = review(&reviews, token).await;
+                let outcome = review(&reviews, flow, token).await;
                 // A refused review was not sent: a flood of tokens is not a failure of the control
                 // plane.
                 if !matches!(outcome, Err(ReviewError::TooManyPending)) {
@@ -132,11 +154,12 @@ impl TokenReviews {
 
 async fn review(
     reviews: &ReviewClient<TokenReview>,
+    flow: Flow,
     token: String,
 ) -> Result<TokenStatus, ReviewError> {
     let spec = TokenReviewSpec { token, ..TokenReviewSpec::default() };
     let status = reviews
-        .post(&TokenReview { spec, ..TokenReview::default() })
+        .post(flow, &TokenReview { spec, ..TokenReview::default() })
         .await?
         .status
         .unwrap_or_default();
@@ -157,13 +180,21 @@ fn user_of(info: UserInfo) -> Option<Arc<User>> {
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::control_plane;
+    use super::super::priority::PriorityOptions;
     use super::*;
     use futures_util::FutureExt;
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
+    use std::net::Ipv4Addr;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     const TTL: Duration = Duration::from_secs(60);
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn reviews_of(client: Client, ttl: Duration, metrics: Arc<Metrics>) -> TokenReviews {
+        let flows = Arc::new(FlowClassifier::new(&PriorityOptions::default()));
+        TokenReviews::new(client, ttl, flows, metrics)
+    }
 
     fn review_alice(review: Value) -> (u16, Value) {
         let user = json!({"username": "alice", "uid": "7", "groups": ["devs"], "extra": {"scopes": ["all"]}});
@@ -182,13 +213,13 @@ mod tests {
     #[tokio::test]
     async fn results_for_valid_and_invalid_tokens_are_cached() {
         let (client, requests) = control_plane(review_alice);
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        let reviews = reviews_of(client, TTL, Arc::default());
         for _ in 0..3 {
-            let user = reviews.user("good").await.unwrap().unwrap();
+            let user = reviews.user("good", HERE).await.unwrap().unwrap();
             assert_eq!((user.name.as_str(), user.uid.as_str()), ("alice", "7"));
             assert_eq!(user.groups, ["devs", "system:authenticated"]);
             assert_eq!(user.extra["scopes"], ["all"]);
-            assert_eq!(reviews.user("bad").await.unwrap(), None);
+            assert_eq!(reviews.user("bad", HERE).await.unwrap(), None);
         }
         assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
@@ -196,9 +227,9 @@ mod tests {
     #[tokio::test]
     async fn result_with_an_error_is_not_cached() {
         let (client, requests) = control_plane(review_alice);
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        let reviews = reviews_of(client, TTL, Arc::default());
         for attempts in 1..3 {
-            assert_eq!(reviews.user("too early").await.unwrap(), None);
+            assert_eq!(reviews.user("too early", HERE).await.unwrap(), None);
             assert_eq!(requests.load(Ordering::Relaxed), attempts);
         }
     }
@@ -206,8 +237,9 @@ mod tests {
     #[tokio::test]
     async fn concurrent_requests_with_one_token_share_a_review() {
         let (client, requests) = control_plane(review_alice);
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
-        let users = futures_util::future::join_all((0..20).map(|_| reviews.user("good"))).await;
+        let reviews = reviews_of(client, TTL, Arc::default());
+        let users =
+            futures_util::future::join_all((0..20).map(|_| reviews.user("good", HERE))).await;
         assert!(users.into_iter().all(|user| user.unwrap().is_some()));
         assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
@@ -216,9 +248,9 @@ mod tests {
     async fn failed_review_is_not_cached() {
         let (client, requests) =
             control_plane(|_| (403, json!({"kind": "Status", "code": 403, "message": "no"})));
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
+        let reviews = reviews_of(client, TTL, Arc::default());
         for attempts in 1..3 {
-            let why = reviews.user("good").await.unwrap_err();
+            let why = reviews.user("good", HERE).await.unwrap_err();
             assert_eq!((why.code(), requests.load(Ordering::Relaxed)), (Some(403), attempts));
         }
     }
@@ -226,8 +258,8 @@ mod tests {
     #[tokio::test]
     async fn oversized_token_is_invalid_without_a_review() {
         let (client, requests) = control_plane(review_alice);
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
-        assert_eq!(reviews.user(&"x".repeat(MAX_TOKEN_BYTES + 1)).await.unwrap(), None);
+        let reviews = reviews_of(client, TTL, Arc::default());
+        assert_eq!(reviews.user(&"x".repeat(MAX_TOKEN_BYTES + 1), HERE).await.unwrap(), None);
         assert_eq!(requests.load(Ordering::Relaxed), 0);
     }
 
@@ -242,7 +274,7 @@ mod tests {
             )
         });
         assert_eq!(
-            TokenReviews::new(client, TTL, Arc::default()).user("nameless").await.unwrap(),
+            reviews_of(client, TTL, Arc::default()).user("nameless", HERE).await.unwrap(),
             None
         );
     }
@@ -272,21 +304,21 @@ mod tests {
     async fn flood_of_unknown_tokens_does_not_lock_out_valid_ones() {
         let (client, requests) = hangs_for_unknown_tokens();
         let metrics = Arc::new(Metrics::new());
-        let kept = TokenReviews::new(client.clone(), TTL, metrics.clone());
-        let not_kept = TokenReviews::new(client, Duration::ZERO, metrics.clone());
+        let kept = reviews_of(client.clone(), TTL, metrics.clone());
+        let not_kept = reviews_of(client, Duration::ZERO, metrics.clone());
         for reviews in [&kept, &not_kept] {
-            assert!(reviews.user("good").await.unwrap().is_some());
+            assert!(reviews.user("good", HERE).await.unwrap().is_some());
             // More than the queue and the cache hold.
             let tokens: Vec<String> =
                 (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
             let mut flood = Box::pin(futures_util::future::join_all(
-                tokens.iter().map(|token| reviews.user(token)),
+                tokens.iter().map(|token| reviews.user(token, HERE)),
             ));
             assert!((&mut flood).now_or_never().is_none());
             tokio::task::yield_now().await;
-            let refused = reviews.user("another").await.unwrap_err();
+            let refused = reviews.user("another", HERE).await.unwrap_err();
             assert!(matches!(*refused, ReviewError::TooManyPending), "{refused}");
-            assert!(reviews.user("good").await.unwrap().is_some());
+            assert!(reviews.user("good", HERE).await.unwrap().is_some());
         }
         assert_eq!(requests.load(Ordering::Relaxed), 3);
         assert!(
@@ -304,11 +336,11 @@ mod tests {
             1 => review_alice(review),
             _ => review_alice(json!({"spec": {"token": "bad"}})),
         });
-        let reviews = TokenReviews::new(client, Duration::ZERO, Arc::default());
-        assert!(reviews.user("good").await.unwrap().is_some());
+        let reviews = reviews_of(client, Duration::ZERO, Arc::default());
+        assert!(reviews.user("good", HERE).await.unwrap().is_some());
         assert_eq!(reviews.valid.len(), 1);
         is_valid.store(0, Ordering::Relaxed);
-        assert_eq!(reviews.user("good").await.unwrap(), None);
+        assert_eq!(reviews.user("good", HERE).await.unwrap(), None);
         assert_eq!(reviews.valid.len(), 0);
     }
 
@@ -323,8 +355,8 @@ mod tests {
                 Err(_) => review_alice(review),
             }
         });
-        let reviews = TokenReviews::new(client, TTL, Arc::default());
-        assert!(reviews.user("good").await.unwrap().is_some());
+        let reviews = reviews_of(client, TTL, Arc::default());
+        assert!(reviews.user("good", HERE).await.unwrap().is_some());
         assert_eq!(requests.load(Ordering::Relaxed), 3);
     }
 }

@@ -1,6 +1,7 @@
-//! Client for reviews, such as TokenReviews, with retries, a timeout and a limit on pending ones.
+//! Client for reviews, such as TokenReviews, with retries, a timeout and a fair limit.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use backon::{ExponentialBuilder, Retryable};
@@ -10,17 +11,18 @@ use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{info, warn};
 
 use super::error_message;
+use crate::runtime::{FairLimit, Flow, MeteredLimiter};
 use crate::telemetry::OnChange;
+use crate::telemetry::flow_metrics::SharedLimit;
+use crate::telemetry::metrics::Metrics;
 
 /// Client for reviews of one kind.
 pub struct ReviewClient<K> {
     api: Api<K>,
-    in_flight: Semaphore,
-    pending: Semaphore,
+    in_flight: MeteredLimiter,
     outage: Mutex<OutageLog>,
 }
 
@@ -44,7 +46,7 @@ pub enum ReviewError {
         /// Message.
         text: String,
     },
-    /// Too many reviews are pending.
+    /// Too many reviews of the same flow are pending, or they take too long.
     #[error("too many reviews wait for the control plane")]
     TooManyPending,
     /// No response in time.
@@ -54,8 +56,10 @@ pub enum ReviewError {
 
 /// Timeout of a review, including retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum number of reviews that wait to be sent.
-const MAX_PENDING: usize = 400;
+/// Maximum time for which a review waits to be sent.
+const WAIT: Duration = Duration::from_secs(10);
+/// Maximum number of reviews of one flow that wait to be sent.
+const MAX_PENDING: usize = 512;
 /// Minimum time between two log lines about outages.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// Retries of transient failures, close to `DefaultAuthWebhookRetryBackoff` in
@@ -73,45 +77,45 @@ where
         + Serialize
         + DeserializeOwned,
 {
-    /// Client that has at most `in_flight` reviews in flight. Up to `MAX_PENDING` more wait.
-    pub fn new(client: Client, in_flight: usize) -> Self {
-        let (in_flight, pending) = (Semaphore::new(in_flight), Semaphore::new(MAX_PENDING));
-        Self { api: Api::all(client), in_flight, pending, outage: Mutex::new(OutageLog::none()) }
+    /// Client whose flows share `in_flight` reviews in flight. Up to `MAX_PENDING` more of each
+    /// flow wait.
+    pub fn new(client: Client, in_flight: u64, metrics: &Arc<Metrics>) -> Self {
+        let limit = FairLimit { capacity: in_flight, queue: MAX_PENDING, wait: WAIT };
+        let in_flight = MeteredLimiter::new(SharedLimit::Reviews, limit, metrics);
+        Self { api: Api::all(client), in_flight, outage: Mutex::new(OutageLog::none()) }
     }
 
     /// Posts a review and returns it with its status.
     ///
     /// # Errors
     /// Too many pending reviews, a failure, or a timeout.
-    pub async fn post(&self, review: &K) -> Result<K, ReviewError> {
-        let Ok(pending) = self.pending.try_acquire() else {
-            self.log_overflow();
+    pub async fn post(&self, flow: Flow, review: &K) -> Result<K, ReviewError> {
+        let Ok(_place) = self.in_flight.acquire(flow, 1).await else {
+            self.log_overflow(flow);
             return Err(ReviewError::TooManyPending);
         };
-        let outcome =
-            match tokio::time::timeout(TIMEOUT, self.post_with_retries(review, pending)).await {
-                Ok(outcome) => outcome.map_err(|error| ReviewError::Failed {
-                    code: code_of(&error),
-                    text: error_message(&error),
-                }),
-                Err(_) => Err(ReviewError::TimedOut),
-            };
+        let outcome = match tokio::time::timeout(TIMEOUT, self.post_with_retries(review)).await {
+            Ok(outcome) => outcome.map_err(|error| ReviewError::Failed {
+                code: code_of(&error),
+                text: error_message(&error),
+            }),
+            Err(_) => Err(ReviewError::TimedOut),
+        };
         self.log(&outcome);
         outcome
     }
 
-    async fn post_with_retries(&self, review: &K, pending: SemaphorePermit<'_>) -> kube::Result<K> {
-        let _permit = self.in_flight.acquire().await.expect("the semaphore is never closed");
-        drop(pending);
+    async fn post_with_retries(&self, review: &K) -> kube::Result<K> {
         let params = PostParams::default();
         (|| self.api.create(&params, review)).retry(RETRIES).when(is_transient).await
     }
 
-    fn log_overflow(&self) {
+    fn log_overflow(&self, flow: Flow) {
         let mut outage = self.outage.lock();
         if outage.overflow_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL) {
             outage.overflow_logged = Some(Instant::now());
-            warn!(kind = %K::kind(&()), waiting = MAX_PENDING, "too many pending reviews; refusing more");
+            let (kind, level) = (K::kind(&()), flow.level.name());
+            warn!(%kind, level, "too many pending reviews of a user or address; refusing more");
         }
     }
 
@@ -169,6 +173,12 @@ mod tests {
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use k8s_openapi::api::authentication::v1::TokenReview;
+    use std::num::NonZeroU32;
+
+    use crate::runtime::PriorityLevel;
+
+    /// Places of one user with a capacity of 16.
+    const FLOW_OF_16: u64 = 3;
 
     /// Control plane that never responds.
     fn hanging() -> Client {
@@ -178,19 +188,30 @@ mod tests {
         Client::new(service, "default")
     }
 
+    fn user(id: u64) -> Flow {
+        Flow { level: PriorityLevel::Users, id, shares: NonZeroU32::MIN }
+    }
+
     #[tokio::test]
-    async fn full_queue_refuses_and_a_dropped_review_frees_a_place() {
-        let reviews = ReviewClient::<TokenReview>::new(hanging(), 1);
+    async fn full_queue_of_a_user_refuses_that_user_only() {
+        let metrics = Arc::new(Metrics::new());
+        let reviews = ReviewClient::<TokenReview>::new(hanging(), 16, &metrics);
+        let in_flight = usize::try_from(FLOW_OF_16).unwrap();
         let review = TokenReview::default();
-        let mut first = Box::pin(reviews.post(&review));
-        assert!((&mut first).now_or_never().is_none());
-        let mut others = Box::pin(join_all((0..MAX_PENDING).map(|_| reviews.post(&review))));
-        assert!((&mut others).now_or_never().is_none());
-        assert!(matches!(
-            reviews.post(&review).now_or_never(),
-            Some(Err(ReviewError::TooManyPending))
+        let mut greedy = Box::pin(join_all(
+            (0..in_flight + MAX_PENDING).map(|_| reviews.post(user(1), &review)),
         ));
-        drop(others);
-        assert!(reviews.post(&review).now_or_never().is_none());
+        assert!((&mut greedy).now_or_never().is_none());
+        let refused = reviews.post(user(1), &review).now_or_never();
+        assert!(matches!(refused, Some(Err(ReviewError::TooManyPending))));
+        let mut modest = Box::pin(reviews.post(user(2), &review));
+        assert!((&mut modest).now_or_never().is_none());
+        let name = "apiserver_flowcontrol_current_executing_requests";
+        let labels = "priority_level=\"users\",limit=\"reviews\"";
+        let expected = format!("{name}{{{labels}}} {}", FLOW_OF_16 + 1);
+        assert!(metrics.text().contains(&expected), "{}", metrics.text());
+        // A dropped review frees its place.
+        drop(greedy);
+        assert!(reviews.post(user(1), &review).now_or_never().is_none());
     }
 }

@@ -21,12 +21,15 @@ use crate::registry::actor::{Actor, DryRun};
 use crate::registry::permission::Permissions;
 use crate::registry::pool::{Pool, Workload};
 use crate::registry::verbs::Scope;
+use crate::runtime::Flow;
 use crate::telemetry::metrics::Metrics;
 
 /// A request that is authenticated and authorized, with its body read.
 pub struct Request<'a> {
     /// The user on whose behalf the request is executed.
     pub user: Arc<User>,
+    /// The flow of the user, for limits that users share.
+    pub flow: Flow,
     /// Verb, object and parameters, as they were authorized.
     pub info: RequestInfo<'a>,
     /// The headers.
@@ -131,7 +134,7 @@ impl Api {
                 now: request.now,
                 dry_run: DryRun::Off,
                 field_manager: String::new(),
-                permissions: self.permissions.clone(),
+                permissions: self.permissions.for_flow(request.flow),
                 namespaces: self.namespaces.clone(),
                 load: Workload::of_body(request.body.len()),
             },

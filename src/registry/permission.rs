@@ -5,10 +5,14 @@ use std::sync::Arc;
 
 use crate::auth::{Attributes, Authorizer, Decision, ResourceAction, User};
 use crate::meta::Status;
+use crate::runtime::Flow;
 
 /// An authorizer for further permissions of a user.
 #[derive(Clone)]
-pub struct Permissions(Arc<Authorizer>);
+pub struct Permissions {
+    authorizer: Arc<Authorizer>,
+    flow: Flow,
+}
 
 /// The result of an access review.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,9 +32,14 @@ pub enum Permission {
 }
 
 impl Permissions {
-    /// The permissions that this authorizer grants.
+    /// The permissions that this authorizer grants. Reviews count for this process.
     pub fn new(authorizer: Arc<Authorizer>) -> Self {
-        Self(authorizer)
+        Self { authorizer, flow: Flow::INTERNAL }
+    }
+
+    /// The same permissions, whose reviews count for a flow.
+    pub fn for_flow(&self, flow: Flow) -> Self {
+        Self { authorizer: self.authorizer.clone(), flow }
     }
 
     /// Reviews whether a user may perform an action.
@@ -57,7 +66,7 @@ impl Permissions {
     }
 
     async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Permission {
-        match self.0.authorize(user, attributes).await {
+        match self.authorizer.authorize(self.flow, user, attributes).await {
             Ok(Decision::Allowed) => Permission::Allowed,
             Ok(Decision::Denied { reason }) => Permission::Denied { reason },
             Err(why) => Permission::Unknown { why: why.to_string() },

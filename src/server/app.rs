@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use super::documents::Documents;
 use super::health::Health;
-use super::memory::Memory;
 use crate::endpoints::serve::Api;
 use crate::telemetry::metrics::Metrics;
 
@@ -12,8 +11,6 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct App {
     /// The resources.
     pub(super) api: Api,
-    /// Memory for the bodies of requests.
-    pub(super) request_memory: Arc<Memory>,
     /// The health checks.
     pub(super) health: Health,
     /// The metrics, which a handler exposes.

@@ -37,7 +37,7 @@ use self::audit::AuditLog;
 use self::filters::{Authentication, Authorization, FilterChain, in_flight};
 use self::health::{Health, StoreCheck};
 use self::shutdown::{ServerPhase, Shutdown};
-use crate::auth::{self, AlwaysAllowPaths, TrustController, TrustState};
+use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
@@ -83,8 +83,9 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let (clients, connection) =
         options.cluster.connect(options.access.uses_pod_account()).await?.unzip();
     supervisor.start_all(connection.map(controllers::connection));
+    let flows = Arc::new(FlowClassifier::new(&options.access.priority));
     let (authentication, authorization, trust) =
-        open_access(&options.access, clients.as_ref(), &metrics)?;
+        open_access(&options.access, clients.as_ref(), &flows, &metrics)?;
     let listener = listen::bind(options.listen.bind_address, options.listen.secure_port).await?;
     let address =
         listener.local_addr().context("the address of the listening socket is not known")?;
@@ -108,7 +109,13 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let chain = Arc::new(FilterChain {
         authentication,
         authorization,
-        in_flight: in_flight::RequestLimits::new(options.in_flight, &metrics),
+        flows,
+        in_flight: in_flight::RequestLimits::new(
+            options.in_flight,
+            options.request_timeout,
+            &metrics,
+        ),
+        request_memory: memory::Memory::new(memory::REQUESTS),
         response_memory: memory::Memory::new(memory::RESPONSES),
         audit,
         metrics: metrics.clone(),
@@ -188,13 +195,7 @@ async fn serve_to_the_end(
 
 /// The handlers behind the filters.
 fn app(api: Api, health: Health, metrics: &Arc<Metrics>) -> app::App {
-    app::App {
-        documents: documents::Documents::new(&api),
-        api,
-        request_memory: memory::Memory::new(memory::REQUESTS),
-        health,
-        metrics: metrics.clone(),
-    }
+    app::App { documents: documents::Documents::new(&api), api, health, metrics: metrics.clone() }
 }
 
 /// The parts of the server whose health is checked.
@@ -211,10 +212,11 @@ fn health(opened: &Opened, trusted: &watch::Receiver<TrustState>, shutdown: &Shu
 fn open_access(
     options: &auth::Options,
     clients: Option<&Clients>,
+    flows: &Arc<FlowClassifier>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(Authentication, Authorization, TrustController)> {
     let authorizer = Arc::new(options.authorizer(clients, metrics)?);
-    let (authenticator, trust) = options.authenticator(clients, metrics, UnixTime::now())?;
+    let (authenticator, trust) = options.authenticator(clients, flows, metrics, UnixTime::now())?;
     let allows_anonymous = options.allows_anonymous();
     let always_allow_paths = AlwaysAllowPaths::new(&options.authorization_always_allow_paths);
     let authentication = Authentication {

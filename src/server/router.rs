@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, header};
 use tower::ServiceExt;
 
@@ -14,15 +15,15 @@ use super::document_handlers::{
     group, groups, openapi_index, openapi_v2, openapi_v3, openapi_v3_group, query_of, resources,
     version,
 };
-use super::request_body;
 use super::respond::{self, EventStream};
 use super::websocket::Upgrade;
 use crate::auth::User;
 use crate::endpoints::negotiation::Accept;
-use crate::endpoints::request_info::{RequestInfo, RequestKind, ResourceInfo};
+use crate::endpoints::request_info::{RequestInfo, ResourceInfo};
 use crate::endpoints::serve::{self, Api};
 use crate::meta::{Status, Time};
 use crate::resources::API;
+use crate::runtime::Flow;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
@@ -44,17 +45,21 @@ impl Router {
         &self.app.api
     }
 
-    /// Handles an authorized request. axum routes the fixed paths, which need no user.
+    /// Handles an authorized request, with the body of a request for a resource. axum routes the
+    /// fixed paths, which need no user.
     pub(super) async fn handle(
         &self,
         info: &RequestInfo<'_>,
         user: Option<&Arc<User>>,
+        flow: Flow,
         mut request: Request,
+        body: Bytes,
     ) -> Response {
         match info.resource_of(API) {
             Some(resource) => {
                 let user = user.cloned().unwrap_or_default();
-                handle_resource(&self.app, info, resource, user, request).await
+                let parts = request.into_parts().0;
+                handle_resource(&self.app, info, resource, (user, flow), parts, body).await
             }
             None => {
                 request.extensions_mut().insert(info.query.clone());
@@ -95,30 +100,17 @@ async fn handle_resource(
     app: &App,
     info: &RequestInfo<'_>,
     resource: &ResourceInfo<'_>,
-    user: Arc<User>,
-    request: Request,
+    (user, flow): (Arc<User>, Flow),
+    mut parts: Parts,
+    body: Bytes,
 ) -> Response {
-    let (mut parts, body) = request.into_parts();
-    let fail = |status: &Status| {
-        respond::status(status, Accept::new(&parts.headers, info.query).error_media())
-    };
     if let Err(status) = resource.check_form() {
-        return fail(&status);
+        let media = Accept::new(&parts.headers, info.query).error_media();
+        return respond::status(&status, media);
     }
-    let body = match info.kind() {
-        RequestKind::Mutating => {
-            Box::pin(request_body::read(&app.request_memory, &parts.headers, body)).await.map(Some)
-        }
-        RequestKind::ReadOnly => Ok(None),
-    };
-    // The share of the memory is held until the body is no longer needed.
-    let (body, _share) = match body {
-        Ok(body) => body.map_or((Bytes::new(), None), |(body, share)| (body, Some(share))),
-        Err(status) => return fail(&status),
-    };
     let upgrade = Upgrade::read(&parts.headers, &mut parts.extensions);
     let request =
-        serve::Request { user, info: *info, headers: &parts.headers, body, now: Time::now() };
+        serve::Request { user, flow, info: *info, headers: &parts.headers, body, now: Time::now() };
     let mut response = respond::reply(app.api.serve(request).await);
     if let Some(upgrade) = upgrade.filter(|_| response.extensions().get::<EventStream>().is_some())
     {

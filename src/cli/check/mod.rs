@@ -15,6 +15,7 @@ use clap::Args;
 use tokio::time::timeout;
 
 use self::finding::{CheckReport, Finding};
+use crate::auth::FlowClassifier;
 use crate::cluster::Clients;
 use crate::server::Options;
 use crate::telemetry::log;
@@ -66,10 +67,11 @@ impl CheckCommand {
         };
         let metrics = std::sync::Arc::new(Metrics::new());
         let now = rustls::pki_types::UnixTime::now();
+        let flows = std::sync::Arc::new(FlowClassifier::new(&access.priority));
         let access = access
             .authorizer(clients.as_ref(), &metrics)
             .map(drop)
-            .and_then(|()| access.authenticator(clients.as_ref(), &metrics, now).map(drop));
+            .and_then(|()| access.authenticator(clients.as_ref(), &flows, &metrics, now).map(drop));
         match (access, &clients) {
             (Err(why), _) => report.add(Finding::problem("flags", why.to_string())),
             (Ok(()), Some(_)) => {

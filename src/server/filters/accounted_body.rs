@@ -83,23 +83,20 @@ impl HttpBody for AccountedBody {
 
 #[cfg(test)]
 mod tests {
-    use super::super::in_flight::{Options, RequestLimits};
+    use super::super::in_flight::tests::{narrow, permit};
     use super::*;
     use crate::endpoints::request_info::RequestKind;
     use crate::server::memory::Memory;
-    use crate::telemetry::metrics::Metrics;
 
     #[tokio::test]
     async fn a_large_body_counts_until_its_last_slice_is_taken() {
-        let options =
-            Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
-        let limits = RequestLimits::new(options, &Metrics::new());
+        let limits = narrow();
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
         let memory = Memory::new(200_000);
         let share = memory.take(whole.len()).unwrap();
         let mut body = account(
             Body::from(whole.clone()),
-            limits.admit(RequestKind::ReadOnly).unwrap(),
+            permit(&limits, RequestKind::ReadOnly).unwrap(),
             share,
             Version::HTTP_11,
         );
@@ -107,29 +104,27 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
             assert!(
-                limits.admit(RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none()
+                permit(&limits, RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none()
             );
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
         assert_eq!(seen, whole);
-        assert!(limits.admit(RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
+        assert!(permit(&limits, RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
     }
 
     #[tokio::test]
     async fn a_small_body_counts_on_http_2_only() {
-        let options =
-            Options { max_requests_inflight: 1, max_mutating_requests_inflight: 1, max_watches: 1 };
-        let limits = RequestLimits::new(options, &Metrics::new());
+        let limits = narrow();
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
             let share = Memory::new(0).take(5).unwrap();
             let _body = account(
                 Body::from("small"),
-                limits.admit(RequestKind::ReadOnly).unwrap(),
+                permit(&limits, RequestKind::ReadOnly).unwrap(),
                 share,
                 version,
             );
-            assert_eq!(limits.admit(RequestKind::ReadOnly).is_none(), counts);
+            assert_eq!(permit(&limits, RequestKind::ReadOnly).is_none(), counts);
         }
     }
 }

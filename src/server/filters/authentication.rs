@@ -1,5 +1,6 @@
 //! Authentication: the user that the credentials of a request prove.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -22,7 +23,7 @@ pub(crate) struct Authentication {
 }
 
 impl Authentication {
-    /// Authenticates a request.
+    /// Authenticates a request from a source address.
     ///
     /// # Errors
     /// 401 for invalid credentials, and for none on a path that needs a user. 503 for a token that
@@ -30,6 +31,7 @@ impl Authentication {
     pub(super) async fn authenticate(
         &self,
         request: &mut Request,
+        address: IpAddr,
         context: &mut AuditContext,
     ) -> Result<(), Rejection> {
         let certificates = request
@@ -37,8 +39,8 @@ impl Authentication {
             .get::<Peer>()
             .map(|peer| peer.certificates.clone())
             .unwrap_or_default();
-        let headers = request.headers();
-        let found = self.authenticator.authenticate(headers, &certificates, UnixTime::now()).await;
+        let (headers, now) = (request.headers(), UnixTime::now());
+        let found = self.authenticator.authenticate(headers, &certificates, address, now).await;
         context.warning = found.warning;
         context.is_passed_on = found.via_front_proxy;
         context.user = match found.outcome {

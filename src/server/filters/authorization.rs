@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::auth::{AlwaysAllowPaths, Attributes, Authorizer, Decision, Rejection, User};
 use crate::endpoints::request_info::RequestInfo;
 use crate::meta::Status;
+use crate::runtime::Flow;
 use crate::server::audit::AuditContext;
 
 /// The authorization filter.
@@ -53,17 +54,18 @@ impl Authorization {
         }
     }
 
-    /// Completes an authorization with the review that it needs.
+    /// Completes an authorization with the review that it needs, which counts for the flow.
     ///
     /// # Errors
-    /// 403 for a denied request, 500 if the review fails.
+    /// 403 for a denied request, 429 if too many reviews of the flow wait, 500 if the review fails.
     pub(super) async fn complete(
         &self,
         review: PendingReview,
+        flow: Flow,
         context: &mut AuditContext,
     ) -> Result<(), Rejection> {
         let PendingReview { user, attributes } = review;
-        let decision = Box::pin(self.authorizer.authorize(&user, &attributes)).await;
+        let decision = Box::pin(self.authorizer.authorize(flow, &user, &attributes)).await;
         conclude(decision.map_err(|why| Rejection::from(&*why))?, &user, &attributes, context)
     }
 }

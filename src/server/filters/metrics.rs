@@ -1,9 +1,10 @@
 //! The metrics of requests.
 
+use std::time::Duration;
+
 use crate::endpoints::request_info::RequestInfo;
 use crate::endpoints::serve::Api;
 use crate::endpoints::verb::Verb;
-use crate::meta::Status;
 use crate::resources::API;
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
@@ -32,8 +33,11 @@ pub(super) fn labels(api: &Api, info: &RequestInfo<'_>) -> RequestLabels {
     }
 }
 
-/// 429 for a request that a limit refuses. It is counted.
-pub(super) fn too_many_requests(metrics: &Metrics, labels: &RequestLabels) -> Status {
-    metrics.record_termination(labels, 429);
-    Status::too_many_requests()
+/// Records the response to a request. Those with 429 are counted as terminations, too, whatever the
+/// limit.
+pub(super) fn record(metrics: &Metrics, labels: &RequestLabels, code: u16, took: Duration) {
+    metrics.record_response(labels, code, took);
+    if code == 429 {
+        metrics.record_termination(labels, code);
+    }
 }

@@ -6,12 +6,14 @@
 //! filter.
 
 use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use tower::Service;
 
@@ -40,18 +42,23 @@ pub(super) use authorization::Authorization;
 
 use self::audit::AuditEntry;
 use self::error_response::ErrorFormat;
-use self::in_flight::RequestLimits;
+use self::in_flight::{Permit, RequestLimits};
 use self::long_running::LongRunning;
 use super::audit::{AuditContext, AuditLog};
-use super::memory::Memory;
+use super::health;
+use super::listen::Peer;
+use super::memory::{Memory, Share};
+use super::request_body;
 use super::respond::EventStream;
 use super::router::Router;
 use super::shutdown::Shutdown;
 use super::websocket::WebSockets;
-use crate::auth::Rejection;
-use crate::endpoints::request_info::{RequestInfo, RequestPath};
+use crate::auth::{FlowClassifier, Rejection};
+use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath};
 use crate::machinery::query::Query;
+use crate::meta::Status;
 use crate::resources::API;
+use crate::runtime::{Flow, PriorityLevel};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// The filters, with the handlers behind them.
@@ -60,8 +67,12 @@ pub(super) struct FilterChain {
     pub(super) authentication: Authentication,
     /// The decisions about requests.
     pub(super) authorization: Authorization,
+    /// The flows that share limits.
+    pub(super) flows: Arc<FlowClassifier>,
     /// The limits on the number of requests.
     pub(super) in_flight: RequestLimits,
+    /// Memory for the bodies of requests.
+    pub(super) request_memory: Arc<Memory>,
     /// Memory for the bodies of responses.
     pub(super) response_memory: Arc<Memory>,
     /// The audit log, if there is one.
@@ -107,10 +118,17 @@ impl FilterChain {
         let error_format = ErrorFormat::of(request.headers());
         let mut audit = AuditEntry::begin(self.audit.as_ref(), &audit_id, &request, &info);
 
-        let outcome = self.serve_in_time(&info, &labels, &mut audit.context, request).await;
+        let version = request.version();
+        let mut permit = None;
+        let outcome =
+            self.serve_in_time(&info, &labels, &mut audit.context, &mut permit, request).await;
 
         let mut response =
             outcome.unwrap_or_else(|refusal| error_format.response(refusal, &uri, &query));
+        if let Some(permit) = permit {
+            let share = self.response_memory.add(0);
+            response = response.map(|body| accounted_body::account(body, permit, share, version));
+        }
         let took = received.elapsed();
         request_log::write(&response, &audit_id, &method, uri.path(), took);
         audit_id::set(&mut response, audit_id);
@@ -124,23 +142,25 @@ impl FilterChain {
                 LongRunning { metrics, labels, code, received, _audit: audit.start(&response) };
             return self.websockets.complete(long_running::observe(response, request));
         }
-        self.metrics.record_response(&labels, code, took);
+        metrics::record(&self.metrics, &labels, code, took);
         audit.end(&response);
         response
     }
 
-    /// Serves a request within its deadline.
+    /// Serves a request within its deadline. `permit` keeps the place of a response that is an
+    /// error.
     async fn serve_in_time(
         &self,
         info: &RequestInfo<'_>,
         labels: &RequestLabels,
         context: &mut AuditContext,
+        permit: &mut Option<Permit>,
         request: Request,
     ) -> Result<Response, Rejection> {
         well_formed::check(&request)?;
         let deadline = deadline::of(info, self.request_timeout)?;
         // Boxed, because the futures of handlers are large, and a future is copied when it moves.
-        let served = Box::pin(self.serve_admitted(info, labels, context, request));
+        let served = Box::pin(self.serve_admitted(info, labels, context, permit, request));
         deadline::enforce(deadline, panic_recovery::catch(&self.metrics, served)).await
     }
 
@@ -150,44 +170,119 @@ impl FilterChain {
         info: &RequestInfo<'_>,
         labels: &RequestLabels,
         context: &mut AuditContext,
+        permit: &mut Option<Permit>,
         mut request: Request,
     ) -> Result<Response, Rejection> {
-        self.authentication.authenticate(&mut request, context).await?;
-        impersonation::apply(request.headers(), &self.authorization, context).await?;
-        self.authentication.remove_credentials(&mut request);
-        draining::check(&self.shutdown, &request)?;
-        let review = self.authorization.authorize(info, context);
-        // Health checks and discovery are served from memory. They have no limit, so that they work
-        // during an overload.
-        let is_limited = info.resource_of(API).is_some() || matches!(review, Ok(Some(_)));
-        let permit = match is_limited {
-            true => Some(self.in_flight.admit(info.kind()).ok_or_else(|| self.overloaded(labels))?),
-            false => None,
-        };
-        if let Some(review) = review? {
-            self.authorization.complete(review, context).await?;
-        }
-
         let version = request.version();
-        let response = self.router.handle(info, context.effective(), request).await;
-
-        let Some(permit) = permit else {
-            return Ok(response);
+        let address = source_of(&request);
+        let identified = self.identify(address, context, &mut request).await;
+        let flow = self.flows.flow(context.effective().map(Arc::as_ref), address);
+        let authorized = match identified {
+            Ok(()) => self.authorize(info, flow, context).await,
+            refused => refused,
         };
+        // A mutating request takes its place when its body has arrived.
+        let is_resource = info.resource_of(API).is_some();
+        let (body, _share) = match (&authorized, info.kind(), is_resource) {
+            (Ok(()), RequestKind::Mutating, true) => self.read_body(info, &mut request).await?,
+            _ => (Bytes::new(), None),
+        };
+        if is_limited(info, flow, authorized.is_ok()) {
+            *permit = Some(self.admit(info.kind(), flow).await?);
+        }
+        authorized?;
+
+        let user = context.effective();
+        let response = self.router.handle(info, user, flow, request, body).await;
+
         if response.extensions().get::<EventStream>().is_some() {
-            let watch = self.in_flight.admit_watch().ok_or_else(|| self.overloaded(labels))?;
+            let watch =
+                self.in_flight.admit_watch(flow).map_err(|_| Status::too_many_requests())?;
+            drop(permit.take());
             let gauge = self.metrics.long_running(labels);
             return Ok(long_running::hold(response, (watch, gauge), &self.shutdown));
         }
+        if permit.is_none() {
+            return Ok(response);
+        }
         let share = response_memory::take(&self.response_memory, info.kind(), &response);
-        let share = share.ok_or_else(|| self.overloaded(labels))?;
-        Ok(response.map(|body| accounted_body::account(body, permit, share, version)))
+        let share = share.ok_or_else(Status::too_many_requests)?;
+        let account = |body, permit| accounted_body::account(body, permit, share, version);
+        Ok(match permit.take() {
+            Some(permit) => response.map(|body| account(body, permit)),
+            None => response,
+        })
     }
 
-    /// 429, which metrics count.
-    fn overloaded(&self, labels: &RequestLabels) -> Rejection {
-        metrics::too_many_requests(&self.metrics, labels).into()
+    /// Finds the user of a request, and removes the credentials from it.
+    ///
+    /// # Errors
+    /// The errors of authentication and impersonation; 503 while the server drains.
+    async fn identify(
+        &self,
+        address: IpAddr,
+        context: &mut AuditContext,
+        request: &mut Request,
+    ) -> Result<(), Rejection> {
+        self.authentication.authenticate(request, address, context).await?;
+        let (headers, authorization) = (request.headers(), &self.authorization);
+        impersonation::apply(headers, authorization, &self.flows, address, context).await?;
+        self.authentication.remove_credentials(request);
+        draining::check(&self.shutdown, request)?;
+        Ok(())
     }
+
+    async fn authorize(
+        &self,
+        info: &RequestInfo<'_>,
+        flow: Flow,
+        context: &mut AuditContext,
+    ) -> Result<(), Rejection> {
+        match self.authorization.authorize(info, context)? {
+            Some(review) => self.authorization.complete(review, flow, context).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the body of a request for a resource. Its share of the memory must be held as long as
+    /// the body is needed.
+    ///
+    /// # Errors
+    /// The errors of [`request_body::read`], and of the form of the path.
+    async fn read_body(
+        &self,
+        info: &RequestInfo<'_>,
+        request: &mut Request,
+    ) -> Result<(Bytes, Option<Share>), Rejection> {
+        if let Some(resource) = info.resource_of(API) {
+            resource.check_form()?;
+        }
+        let body = std::mem::take(request.body_mut());
+        let reading = request_body::read(&self.request_memory, request.headers(), body);
+        let (body, share) = Box::pin(reading).await?;
+        Ok((body, Some(share)))
+    }
+
+    async fn admit(&self, kind: RequestKind, flow: Flow) -> Result<Permit, Rejection> {
+        let admitted = self.in_flight.admit(kind, flow).await;
+        admitted.map_err(|_| Status::too_many_requests().into())
+    }
+}
+
+/// The source address of a request.
+fn source_of(request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.address.ip())
+}
+
+/// Returns true if the response to a request takes a place among the requests in flight.
+///
+/// Probes have no limit. Discovery, metrics and refusals have one for clients without credentials
+/// only: they are served from memory, and must work during an overload.
+fn is_limited(info: &RequestInfo<'_>, flow: Flow, is_authorized: bool) -> bool {
+    let is_resource = info.resource_of(API).is_some() && is_authorized;
+    let is_stranger = flow.level == PriorityLevel::Unauthenticated;
+    is_resource || (is_stranger && !health::is_health_path(info.path))
 }
 
 #[cfg(test)]
