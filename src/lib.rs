@@ -177,6 +177,12 @@
 //! * **Trust** in certificates is evaluated for each request with the current CAs and cached for
 //!   the connection ([`auth::PeerCertificates`]). The server follows the ConfigMap with the CAs
 //!   and keeps the last valid ones ([`auth::TrustSource`]).
+//! * **History** is shared by namespaces. A transaction is charged to the account of its namespace
+//!   ([`store::Charge`]). The store counts the bytes of each account, with replaced values until
+//!   they are compacted, and refuses what exceeds the amount ([`store::Accounting`]). The rate is
+//!   limited above the store ([`registry::history_limit::HistoryLimiter`]), as that needs no
+//!   ability of a backend. On a nearly full volume, compaction starts early
+//!   ([`controllers::compaction`]).
 //! * **The embedded store** ([`store::embedded`]) keeps a log of revisions in redb. Each row has a
 //!   checksum that is verified on read. The first revision of a new folder comes from the clock,
 //!   so that a lost folder never leads to a revision that clients have seen.
@@ -211,9 +217,9 @@
 //! 3. Add a variant to [`store::Backend`], whose variants are the values of `--storage-backend`,
 //!    and open it in `store/open.rs`, the only file that names backends. Each backend has a
 //!    [`store::StoreHealth`] and a [`store::Elector`].
-//! 4. Implement the abilities that it has: [`store::Compact`], [`store::Backup`],
-//!    [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server leaves out the
-//!    background work of missing ones.
+//! 4. Implement the abilities that it has: [`store::Compact`], [`store::Accounting`],
+//!    [`store::Backup`], [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server
+//!    leaves out the background work of missing ones.
 //! 5. Run the API tests with it.
 //!
 //! # How to add a controller

@@ -125,6 +125,8 @@ impl Site {
             "--authorization-webhook-cache-authorized-ttl=24h".into(),
             // Streams keep their size, however often their tags are pushed to.
             format!("--max-tag-history={EVENTS_PER_TAG}"),
+            // All pushes go to one namespace, faster than any tenant may write.
+            "--max-history-bytes-per-namespace=0".into(),
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000".into(),
             "--logging-format=json".into(),
         ]

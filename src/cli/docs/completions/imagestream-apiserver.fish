@@ -77,6 +77,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
@@ -84,6 +85,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight; further ones get 429' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches; further ones get 429' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-tag-history -d 'Maximum number of events in the history of a tag, newest first; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l request-timeout -d 'Maximum time to produce a response, and again to send it' -r
@@ -142,6 +144,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
@@ -149,6 +152,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight; further ones get 429' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches; further ones get 429' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-tag-history -d 'Maximum number of events in the history of a tag, newest first; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l request-timeout -d 'Maximum time to produce a response, and again to send it' -r
