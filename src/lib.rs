@@ -130,7 +130,8 @@
 //! 6. [`registry::object_store::ObjectStore::change`] makes the rows of an object: its JSON, and
 //!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the children
 //!    of a manifest list). All rows of a push are in one transaction.
-//! 7. [`store::Store::commit`] queues the transaction. One writer thread (`Writer` in
+//! 7. [`registry::history_limit::HistoryLimiter`] admits the bytes of the transaction, which is
+//!    charged to the namespace. [`store::Store::commit`] queues it. One writer thread (`Writer` in
 //!    `store/embedded/writer.rs`) commits all waiting transactions as a group and syncs the file.
 //!    Only then the commit is acknowledged, visible to readers, and delivered to watches.
 //! 8. The response is a `Status` with code 201.

@@ -23,6 +23,9 @@
 //! [`StoreHealth::failed`](super::StoreHealth::failed) resolves: the process should end. On a full
 //! disk, transactions are `Full` and reads continue.
 //!
+//! *Accounts.* The usage of each account is in memory and in a table of its own, which the group
+//! that changes it also writes, see `ledger`.
+//!
 //! *Maintenance.* [`Folder`] implements the commands for a folder that no server uses. A check and
 //! a read-only store write to a copy-on-write view, so the file does not change. A restored file is
 //! renamed to its place once it is verified.
