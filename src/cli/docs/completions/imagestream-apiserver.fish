@@ -69,6 +69,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l requestheader-uid-headers -d 'Request headers with the UID of the user, set by front proxies' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l requestheader-group-headers -d 'Request headers with the groups of the user, set by front proxies' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l requestheader-extra-headers-prefix -d 'Prefixes of request headers with extra attributes of the user, set by front proxies' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l system-users -d 'Users with the priority of cluster components' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l system-groups -d 'Groups whose members have the priority of cluster components' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l user-shares -d 'Number of usual shares of the limits that a user gets; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
@@ -81,9 +84,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight; further ones get 429' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight; further ones get 429' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches; further ones get 429' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
@@ -136,6 +139,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l requestheader-uid-headers -d 'Request headers with the UID of the user, set by front proxies' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l requestheader-group-headers -d 'Request headers with the groups of the user, set by front proxies' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l requestheader-extra-headers-prefix -d 'Prefixes of request headers with extra attributes of the user, set by front proxies' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l system-users -d 'Users with the priority of cluster components' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l system-groups -d 'Groups whose members have the priority of cluster components' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l user-shares -d 'Number of usual shares of the limits that a user gets; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
@@ -148,9 +154,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight; further ones get 429' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight; further ones get 429' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches; further ones get 429' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
