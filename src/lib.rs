@@ -64,9 +64,10 @@
 //! `GET …/namespaces/NS/imagestreamimages/STREAM@DIGEST`, the request that the server is built
 //! for. Everything that can be computed when an image is written is computed then.
 //!
-//! 1. [`server::listen::serve`] accepts the connection. The TLS handshake requests a client
-//!    certificate and proves possession of its key, no more. [`server::listen::Peer`] carries the
-//!    certificate along with each request.
+//! 1. [`server::listen::serve`] accepts the connection, within limits for each source address. The
+//!    TLS handshake requests a client certificate and proves possession of its key, no more.
+//!    [`server::listen::Peer`] carries the certificate along with each request. Whether a trusted CA
+//!    signed it selects the limits of the connection ([`server::listen::ClientLimits`]).
 //! 2. `FilterChain::serve` in `server/filters/mod.rs` lists the filters of each request, one file
 //!    each. It reads method, path and query once, into the [`endpoints::request_info::RequestInfo`]
 //!    that all others use: authorization, routing, audit and metrics. Then it assigns the audit ID,

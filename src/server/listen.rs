@@ -3,21 +3,34 @@
 //! It does not inspect requests. Each request carries the client of its connection as [`Peer`].
 
 mod activity;
+mod client_class;
 mod connection;
+mod connection_limiter;
 mod frames;
+mod gated_service;
+mod h1_filter;
 mod h2_filter;
 mod handshake;
+mod handshake_rate;
+mod head_memory;
 mod limits;
 mod long_names;
 mod open_streams;
 mod outgoing;
 mod peer;
+mod protocols;
+mod proxy_addresses;
+mod refusals;
+mod request_gate;
+mod request_memory;
 mod resets;
 mod service;
 mod socket;
+mod source_address;
 mod stream_executor;
+mod stream_memory;
 
-pub use limits::ConnectionLimits;
+pub use limits::{ClientLimits, ConnectionLimits, ConnectionOptions};
 pub use peer::Peer;
 
 use std::io;
@@ -35,6 +48,7 @@ use super::shutdown::{ServerPhase, Shutdown};
 use crate::auth::TrustState;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
+use crate::telemetry::connection_metrics::ConnectionMetrics;
 use connection::{ConnectionCommand, Connections};
 use service::RequestService;
 
@@ -55,6 +69,9 @@ pub struct Options {
     /// Port to serve HTTPS on; 0 for a free port, which is logged.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     pub secure_port: u16,
+    /// Limits on connections.
+    #[command(flatten)]
+    pub connections: ConnectionOptions,
 }
 
 /// Failure to open the port.
@@ -104,10 +121,11 @@ pub async fn serve<S: RequestService>(
     trusted: watch::Receiver<TrustState>,
     app: S,
     limits: ConnectionLimits,
+    metrics: ConnectionMetrics,
     shutdown: Shutdown,
 ) {
     let drain = limits.drain;
-    let connections = Arc::new(Connections::new(limits, tls, trusted, shutdown.clone()));
+    let connections = Arc::new(Connections::new(limits, tls, trusted, metrics, shutdown.clone()));
     let (commands, command) = watch::channel(ConnectionCommand::Serve);
     let mut draining = pin!(shutdown.reached(ServerPhase::Draining));
     let mut backoff = Backoff::new(MIN_RETRY_DELAY, MAX_RETRY_DELAY);
@@ -123,9 +141,11 @@ pub async fn serve<S: RequestService>(
                 backoff.reset();
                 outage.record(false);
                 let peer = SocketAddr::new(address.ip().to_canonical(), address.port());
+                let Some(permit) = connections.admit(peer.ip()) else { continue };
                 tokio::spawn(Arc::clone(&connections).run(
                     stream,
                     peer,
+                    permit,
                     app.clone(),
                     command.clone(),
                 ));

@@ -125,9 +125,12 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         router: router::Router::new(app(api, health, &metrics)),
     });
     let timeout = options.request_timeout;
-    let limits = listen::ConnectionLimits { drain: timeout, send: timeout, ..Default::default() };
+    let limits = options.listen.connections.into();
+    let limits = listen::ConnectionLimits { drain: timeout, send: timeout, ..limits };
+    let service = chain.clone().service();
+    let connections = metrics.connections().clone();
     let serving =
-        listen::serve(listener, tls, trusted, chain.clone().service(), limits, shutdown.clone());
+        listen::serve(listener, tls, trusted, service, limits, connections, shutdown.clone());
     let failed = opened.health.failed();
     supervisor.start_all(controllers::all(Subjects {
         control_plane,

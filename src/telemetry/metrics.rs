@@ -15,6 +15,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::connection_metrics::ConnectionMetrics;
 use super::flow_metrics::FlowMetrics;
 use super::history_metrics::HistoryMetrics;
 use super::usage_metrics::UsageMetrics;
@@ -194,6 +195,7 @@ pub struct Metrics {
     long_running: Family<RequestLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
     controller_restarts: Family<ControllerLabels, Counter>,
+    connections: ConnectionMetrics,
     flows: FlowMetrics,
     usage: UsageMetrics,
     history: HistoryMetrics,
@@ -223,6 +225,7 @@ impl Metrics {
             long_running: Family::default(),
             watch_events: Family::default(),
             controller_restarts: Family::default(),
+            connections: ConnectionMetrics::default(),
             flows: FlowMetrics::new(),
             usage: UsageMetrics::default(),
             history: HistoryMetrics::default(),
@@ -296,6 +299,7 @@ impl Metrics {
             text,
             metrics.controller_restarts.clone(),
         );
+        metrics.connections.register(registry);
         metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
@@ -375,6 +379,11 @@ impl Metrics {
     /// Counter of restarts of a controller. The series appears at zero with the first call.
     pub fn controller_restarts(&self, controller: &'static str) -> Counter {
         self.controller_restarts.get_or_create(&ControllerLabels { controller }).clone()
+    }
+
+    /// Metrics of connections.
+    pub fn connections(&self) -> &ConnectionMetrics {
+        &self.connections
     }
 
     /// Gauges of stored data.

@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+pub mod connection_metrics;
 pub mod flow_metrics;
 pub mod history_metrics;
 pub mod log;

@@ -10,12 +10,18 @@ pub(crate) mod watch;
 pub(crate) mod websocket;
 mod wire;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::net::{IpAddr, SocketAddr};
+use std::{io, sync::Arc, time::Duration};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use serde_json::Value;
-use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    io::BufReader,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// The timeout of one exchange, including the connection setup. Watches in tests end well before.
@@ -163,6 +169,8 @@ pub(crate) struct Client {
     address: SocketAddr,
     token: Option<String>,
     tls: Arc<ClientConfig>,
+    /// Local address of connections; that of the system's choice if absent.
+    source: Option<IpAddr>,
 }
 
 impl Client {
@@ -189,7 +197,13 @@ impl Client {
                 .expect("the key matches the certificate")
             }
         };
-        Self { address, token: identity.token, tls: Arc::new(tls) }
+        Self { address, token: identity.token, tls: Arc::new(tls), source: None }
+    }
+
+    /// The same client at another local address, such as 127.0.0.2.
+    pub(crate) fn at(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
     }
 
     /// Sends a request. Panics if the response breaks a rule.
@@ -222,10 +236,23 @@ impl Client {
     }
 
     async fn connect(&self) -> io::Result<TlsStream<TcpStream>> {
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
+        let socket = self.connect_tcp().await?;
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(self.tls.clone()).connect(name, socket).await
+    }
+
+    /// Opens a TCP connection.
+    pub(crate) async fn connect_tcp(&self) -> io::Result<TcpStream> {
+        let socket = match self.address {
+            SocketAddr::V4(_) => TcpSocket::new_v4()?,
+            SocketAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(source) = self.source {
+            socket.bind((source, 0).into())?;
+        }
+        let socket = socket.connect(self.address).await?;
+        socket.set_nodelay(true)?;
+        Ok(socket)
     }
 }
 

@@ -50,10 +50,8 @@ impl QuickstartCommand {
 fn options(folder: &QuickstartFolder, port: u16) -> Options {
     let mut options = Options::default();
     options.access.authorization_mode = Some(AuthorizationMode::AlwaysAllow);
-    options.listen = server::listen::Options {
-        bind_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-        secure_port: port,
-    };
+    options.listen.bind_address = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    options.listen.secure_port = port;
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());
     options.storage.data_dir = folder.path().to_owned();

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use futures_util::task::AtomicWaker;
 use hyper::body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stream_executor::{SendKind, all_events_read, send_started};
 
@@ -73,6 +72,17 @@ pub(super) enum ConnectionState {
     SlowHeaders,
     /// Reading a response took too long.
     SlowReader,
+}
+
+/// The part of a request that a client sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Receiving {
+    /// The start of a head.
+    NewHead,
+    /// The rest of a head.
+    Head,
+    /// The body.
+    Body,
 }
 
 impl Activity {
@@ -134,11 +144,17 @@ impl Activity {
         }
     }
 
-    /// Records bytes from the client.
-    fn bytes_received(&self) {
-        if self.in_flight.load(Relaxed) == 0 && !self.in_head.swap(true, Relaxed) {
-            self.touch();
+    /// Records bytes from the client of an HTTP/1.1 connection, and returns the part of a request
+    /// to which they belong.
+    pub(super) fn bytes_received(&self) -> Receiving {
+        if self.in_flight.load(Relaxed) > 0 {
+            return Receiving::Body;
         }
+        if self.in_head.swap(true, Relaxed) {
+            return Receiving::Head;
+        }
+        self.touch();
+        Receiving::NewHead
     }
 
     /// Records bytes of a response that were sent: a slow reader is not idle.
@@ -293,57 +309,6 @@ impl<D: Buf> Buf for TrackedData<D> {
         if count > 0 {
             self.activity.bytes_sent();
         }
-    }
-}
-
-/// A stream that records when bytes arrive.
-pub(super) struct TrackedStream<T> {
-    pub(super) stream: T,
-    pub(super) activity: Arc<Activity>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for TrackedStream<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
-        if buffer.filled().len() > before {
-            self.activity.bytes_received();
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for TrackedStream<T> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 

@@ -2,49 +2,46 @@
 //! shutdown.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper::server::conn::{http1, http2};
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::service::HttpService;
+use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
-use rustls::pki_types::UnixTime;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_rustls::server::TlsStream;
-use tower::ServiceExt;
 use tracing::debug;
 
-use super::activity::{
-    Activity, ConnectionState, SendDeadline, Timeouts, TrackedBody, TrackedStream,
-};
+use super::activity::{Activity, ConnectionState, Timeouts};
+use super::client_class::ClientClass;
+use super::connection_limiter::{ConnectionLimit, ConnectionLimiter, ConnectionPermit};
+use super::gated_service::gated;
+use super::h1_filter::H1Filter;
 use super::h2_filter::{H2Filter, H2Limits};
-use super::handshake::Handshakes;
+use super::handshake::{HandshakeError, Handshakes};
+use super::head_memory::HeadMemory;
 use super::limits::{ConnectionLimits, DRAIN_GRACE};
 use super::peer::Peer;
+use super::protocols::ProtocolsByClass;
+use super::refusals::Refusals;
+use super::request_gate::RequestGate;
+use super::request_memory::{MemoryAccount, RequestMemory};
 use super::service::{BoxError, RequestService};
 use super::socket;
 use super::stream_executor::StreamExecutor;
+use super::stream_memory::StreamMemory;
 use crate::auth::{PeerCertificates, TrustState};
-use crate::server::respond::EventStream;
 use crate::server::shutdown::Shutdown;
-
-/// Flow control window of an HTTP/2 stream in bytes: `resourceBody99Percentile` in
-/// k8s.io/apiserver/pkg/server/secure_serving.go.
-const STREAM_WINDOW: u32 = 256 << 10;
-/// Flow control window of an HTTP/2 connection in bytes. The proxy of kube-apiserver multiplexes
-/// all users over a few connections. In a window of a few streams, unread bodies would block
-/// all users.
-const CONNECTION_WINDOW: u32 = 16 << 20;
+use crate::telemetry::connection_metrics::{ConnectionMetrics, ConnectionRefusal};
 
 /// A command of the listener to all connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,14 +57,22 @@ pub(super) enum ConnectionCommand {
 /// Configuration and state that all connections share.
 pub(super) struct Connections {
     handshakes: Handshakes,
-    http1: http1::Builder,
-    /// For front proxies, which send a header line for each group of a user. Not for all clients,
-    /// because hyper allocates room for the maximum number of lines for each request.
-    proxy_http1: http1::Builder,
-    http2: http2::Builder<StreamExecutor>,
-    h2_limits: H2Limits,
+    limiter: Arc<ConnectionLimiter>,
+    protocols: ProtocolsByClass,
+    resets: u32,
+    request_memory: Arc<RequestMemory>,
+    refusals: Arc<Refusals>,
     trusted: watch::Receiver<TrustState>,
     timeouts: Timeouts,
+}
+
+/// A client after its handshake.
+struct IdentifiedClient {
+    peer: Peer,
+    class: ClientClass,
+    /// Memory of its requests; none for a front proxy.
+    account: Option<Arc<MemoryAccount>>,
+    permit: ConnectionPermit,
 }
 
 impl Connections {
@@ -75,36 +80,33 @@ impl Connections {
         limits: ConnectionLimits,
         tls: watch::Receiver<Arc<ServerConfig>>,
         trusted: watch::Receiver<TrustState>,
+        metrics: ConnectionMetrics,
         shutdown: Shutdown,
     ) -> Self {
-        let mut http1 = http1::Builder::new();
-        // `Activity` times the headers, without a timer for each request.
-        http1.timer(TokioTimer::new()).header_read_timeout(None);
-        let header_bytes = usize::try_from(limits.header_bytes).unwrap_or(usize::MAX).max(8 << 10);
-        // The buffer size alone is not an exact limit: its last read may exceed it and complete the
-        // headers.
-        http1.max_buf_size(header_bytes).max_header_size(header_bytes);
-        let mut proxy_http1 = http1.clone();
-        proxy_http1.max_headers(limits.header_lines);
-        let mut http2 = http2::Builder::new(StreamExecutor { send: limits.send, shutdown });
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .max_header_list_size(limits.header_bytes)
-            // `H2Filter` limits the rate of resets instead of their number.
-            .max_pending_accept_reset_streams(usize::MAX)
-            .max_local_error_reset_streams(None)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(limits.ping_interval)
-            .keep_alive_timeout(limits.ping_timeout);
+        let protocols = ProtocolsByClass::new(&limits, &shutdown);
         let handshakes = Handshakes::new(tls, limits.handshakes, limits.handshake);
-        // Twice as many, because h2 removes a reset stream slightly later than the filter.
-        let streams = usize::try_from(limits.streams).unwrap_or(usize::MAX).saturating_mul(2);
-        let h2_limits = H2Limits { streams, resets: limits.resets };
-        let ConnectionLimits { header_read, idle, send, .. } = limits;
-        let timeouts = Timeouts { header_read, idle, send, watch: send };
-        Self { handshakes, http1, proxy_http1, http2, h2_limits, trusted, timeouts }
+        let limit = ConnectionLimit {
+            total: limits.connections,
+            per_address: limits.connections_per_address,
+            handshakes_per_address: limits.handshakes_per_address,
+        };
+        let ConnectionLimits { header_read, idle, send, resets, .. } = limits;
+        Self {
+            handshakes,
+            limiter: ConnectionLimiter::new(limit, metrics.clone()),
+            protocols,
+            resets,
+            request_memory: RequestMemory::new(limits.request_memory),
+            refusals: Arc::new(Refusals::new(metrics)),
+            trusted,
+            timeouts: Timeouts { header_read, idle, send, watch: send },
+        }
+    }
+
+    /// Admits a connection, or records its refusal.
+    pub(super) fn admit(&self, address: IpAddr) -> Option<ConnectionPermit> {
+        let admitted = self.limiter.admit(address, Instant::now().into_std());
+        admitted.inspect_err(|&why| self.refusals.record(why, address)).ok()
     }
 
     /// Serves a connection until it is closed.
@@ -112,19 +114,23 @@ impl Connections {
         self: Arc<Self>,
         stream: TcpStream,
         address: SocketAddr,
+        permit: ConnectionPermit,
         app: S,
         mut command: watch::Receiver<ConnectionCommand>,
     ) {
         socket::set_options(&stream);
         let handshake = tokio::select! {
             // Each stage is boxed, so that its memory is freed when it ends.
-            handshake = Box::pin(self.handshakes.accept(stream)) => handshake,
+            handshake = Box::pin(self.handshakes.accept(stream, &permit)) => handshake,
             // No request has arrived, so none must be finished.
             _ = command.changed() => return,
         };
         match handshake {
-            Ok(stream) => Box::pin(self.serve(stream, address, app, command)).await,
-            Err(error) => debug!(%address, %error, "TLS handshake failed"),
+            Ok(stream) => Box::pin(self.serve(stream, address, permit, app, command)).await,
+            Err(HandshakeError::Refused(why)) => self.refusals.record(why, address.ip()),
+            Err(HandshakeError::Failed(error)) => {
+                debug!(%address, %error, "TLS handshake failed")
+            }
         }
     }
 
@@ -132,48 +138,94 @@ impl Connections {
         &self,
         stream: TlsStream<TcpStream>,
         address: SocketAddr,
+        permit: ConnectionPermit,
         app: S,
         command: watch::Receiver<ConnectionCommand>,
     ) {
         let (_, session) = stream.get_ref();
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
         let certificates = session.peer_certificates().unwrap_or_default();
         let certificates = certificates.iter().map(|der| der.clone().into_owned()).collect();
         let peer = Peer { address, certificates: Arc::new(PeerCertificates::new(certificates)) };
-        let is_front_proxy = {
-            let (certificates, trusted) = (Arc::clone(&peer.certificates), self.trusted.clone());
-            move || certificates.are_of_front_proxy(&trusted.borrow().trust, UnixTime::now())
+        let client = match self.identify(peer, permit) {
+            Ok(client) => client,
+            Err(why) => return self.refusals.record(why, address.ip()),
         };
-        let is_http2 = session.alpn_protocol() == Some(b"h2");
-        let activity = if is_http2 { Activity::idle() } else { Activity::awaiting_head() };
-        let tracked = Arc::clone(&activity);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            let in_flight = tracked.enter();
-            request.extensions_mut().insert(peer.clone());
-            let response = app.clone().oneshot(request);
-            async move {
-                response.await.map(|response| {
-                    let deadline = deadline(&response);
-                    response.map(|body| TrackedBody::new(body, deadline, in_flight))
-                })
-            }
-        });
-        let ended = if is_http2 {
-            let stream =
-                H2Filter::new(stream, Arc::clone(&activity), self.h2_limits, is_front_proxy);
-            let is_closed = stream.is_closed();
-            let connection = pin!(self.http2.serve_connection(TokioIo::new(stream), service));
-            self.drive(pin!(UntilClosed { connection, is_closed }), &activity, command).await
-        } else {
-            let http1 = if is_front_proxy() { &self.proxy_http1 } else { &self.http1 };
-            // Only on HTTP/1.1, because on HTTP/2 idle connections receive pings.
-            let stream = TrackedStream { stream, activity: Arc::clone(&activity) };
-            let connection =
-                pin!(http1.serve_connection(TokioIo::new(stream), service).with_upgrades());
-            self.drive(connection, &activity, command).await
+        let ended = match is_http2 {
+            true => self.serve_http2(stream, client, app, command).await,
+            false => self.serve_http1(stream, client, app, command).await,
         };
         if let Err(error) = ended {
             debug!(%address, error = %ErrorChain(&error), "connection failed");
         }
+    }
+
+    /// Determines the class of a client, and applies its limits.
+    ///
+    /// # Errors
+    /// The limit that the connection exceeds.
+    fn identify(
+        &self,
+        peer: Peer,
+        mut permit: ConnectionPermit,
+    ) -> Result<IdentifiedClient, ConnectionRefusal> {
+        let (class, address) = (self.class_of(&peer)(), peer.address.ip());
+        permit.classify(class, Instant::now().into_std())?;
+        let account = permit.usage().map(|usage| {
+            MemoryAccount::new(&self.request_memory, usage, class, address, &self.refusals)
+        });
+        Ok(IdentifiedClient { peer, class, account, permit })
+    }
+
+    /// A function that returns the current class of a client.
+    fn class_of(&self, peer: &Peer) -> impl Fn() -> ClientClass + use<> {
+        let (certificates, trusted) = (Arc::clone(&peer.certificates), self.trusted.clone());
+        move || ClientClass::of(&certificates, &trusted)
+    }
+
+    async fn serve_http1<S: RequestService>(
+        &self,
+        stream: TlsStream<TcpStream>,
+        client: IdentifiedClient,
+        app: S,
+        command: watch::Receiver<ConnectionCommand>,
+    ) -> hyper::Result<()> {
+        let IdentifiedClient { peer, class, account, permit } = client;
+        let (protocols, current_class) = (self.protocols.of(class), self.class_of(&peer));
+        let activity = Activity::awaiting_head();
+        let head = account.as_ref().map(HeadMemory::new);
+        let gate = RequestGate::http1(head.as_ref(), protocols.http1_header_bytes);
+        let stream = H1Filter::new(stream, Arc::clone(&activity), head, permit);
+        let service = gated(app, peer, Arc::clone(&activity), gate);
+        let connection = protocols.http1.serve_connection(TokioIo::new(stream), service);
+        let connection = pin!(connection.with_upgrades());
+        self.drive(connection, &activity, || current_class() != class, command).await
+    }
+
+    async fn serve_http2<S: RequestService>(
+        &self,
+        stream: TlsStream<TcpStream>,
+        client: IdentifiedClient,
+        app: S,
+        command: watch::Receiver<ConnectionCommand>,
+    ) -> hyper::Result<()> {
+        let IdentifiedClient { peer, class, account, permit: _permit } = client;
+        let (protocols, current_class) = (self.protocols.of(class), self.class_of(&peer));
+        let is_front_proxy = {
+            let current_class = self.class_of(&peer);
+            move || current_class() == ClientClass::FrontProxy
+        };
+        let activity = Activity::idle();
+        let memory = account.as_ref().map(StreamMemory::new);
+        let header_bytes = protocols.http2_header_bytes;
+        let gate = RequestGate::http2(account.as_ref(), memory.as_ref(), header_bytes);
+        let limits = H2Limits { streams: protocols.tracked_streams, resets: self.resets };
+        let stream = H2Filter::new(stream, Arc::clone(&activity), limits, memory, is_front_proxy);
+        let is_closed = stream.is_closed();
+        let service = gated(app, peer, Arc::clone(&activity), gate);
+        let connection = pin!(protocols.http2.serve_connection(TokioIo::new(stream), service));
+        let connection = pin!(UntilClosed { connection, is_closed });
+        self.drive(connection, &activity, || current_class() != class, command).await
     }
 
     /// Drives a connection until it is closed, times out or is aborted.
@@ -181,6 +233,7 @@ impl Connections {
         &self,
         mut connection: Pin<&mut C>,
         activity: &Activity,
+        is_outdated: impl Fn() -> bool,
         mut command: watch::Receiver<ConnectionCommand>,
     ) -> hyper::Result<()> {
         let mut timeouts = self.timeouts;
@@ -219,19 +272,14 @@ impl Connections {
                             return Ok(());
                         }
                     }
+                    // The client connects again under the limits of its new class.
+                    if is_outdated() {
+                        connection.as_mut().finish();
+                    }
                     next_check.as_mut().reset(Instant::now() + check_interval);
                 }
             }
         }
-    }
-}
-
-/// Scope of the send timeout of a response.
-fn deadline<B: Body>(response: &Response<B>) -> SendDeadline {
-    match response.body().size_hint().exact() {
-        Some(_) => SendDeadline::Response,
-        None if response.extensions().get::<EventStream>().is_some() => SendDeadline::Event,
-        None => SendDeadline::Part,
     }
 }
 

@@ -1,4 +1,4 @@
-//! A filter between h2 and TLS that adds three rules to an HTTP/2 connection.
+//! A filter between h2 and TLS that adds four rules to an HTTP/2 connection.
 //!
 //! 1. A malformed request gets a response. h2 resets its stream with PROTOCOL_ERROR, the one code
 //!    after which Go's client closes the connection and repeats the request on a new one
@@ -8,6 +8,9 @@
 //!    that they leave behind. The filter stops reading at that limit.
 //! 3. A header name that h2 cannot decode is an error of its stream, not of the connection
 //!    ([`LongNameScanner`]).
+//! 4. Open streams and header blocks are charged ([`StreamMemory`]). A header block that continues
+//!    without memory ends the connection, because h2 cannot skip it. Requests behind complete
+//!    blocks get a response of their own ([`super::request_gate`]).
 //!
 //! The filter reads frame headers, reset codes and the lengths in header blocks of several frames.
 //! All other bytes pass unchanged and are not copied.
@@ -24,11 +27,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop;
 
 use super::activity::Activity;
-use super::frames::{Frames, PREFACE, RST_STREAM};
+use super::frames::{Frames, HEADERS, PREFACE, RST_STREAM};
 use super::long_names::LongNameScanner;
 use super::open_streams::OpenStreams;
 use super::outgoing::Outgoing;
 use super::resets::ResetRate;
+use super::stream_memory::{FIELD_COST, FREE_HEADERS, StreamMemory};
 
 /// Maximum number of frames to read from a client before a flush. h2 keeps state for a reset until
 /// then, so a client that does not read could exhaust the memory.
@@ -38,6 +42,10 @@ const MAX_UNFLUSHED: u32 = 1024;
 /// faster than they end. Front proxies are exempt, because Go's client opens more connections while
 /// the PING after its resets is not acknowledged.
 const MAX_PENDING_RESETS: usize = 100;
+
+/// Cost of a request in the cooperative budget of the task, whose size is 128. Requests of a front
+/// proxy cost nothing: they are those of many users.
+const COST_OF_REQUEST: u32 = 4;
 
 /// The byte stream of an HTTP/2 connection below h2.
 pub(super) struct H2Filter<T, E> {
@@ -51,6 +59,8 @@ pub(super) struct H2Filter<T, E> {
     is_exempt: E,
     is_closed: Arc<AtomicBool>,
     activity: Arc<Activity>,
+    /// None for a front proxy.
+    memory: Option<StreamMemory>,
 }
 
 /// State of the bytes from the client.
@@ -61,17 +71,19 @@ struct Incoming {
     unflushed: u32,
     /// Reader that waits for the next flush.
     reader: Option<Waker>,
-    /// Number of resets not yet charged to the cooperative budget of the task.
-    uncharged_resets: u32,
-    /// True if the client exceeded the rate of resets.
-    is_excessive: bool,
+    /// Work not yet charged to the cooperative budget of the task.
+    uncharged: u32,
+    /// The limit that the client exceeded.
+    excess: Option<Excess>,
 }
 
-/// The client exceeded the rate of resets.
-#[derive(Debug, thiserror::Error)]
-#[error("the client caused more than {per_second} stream resets per second")]
-struct TooManyResets {
-    per_second: u32,
+/// A limit whose excess ends the connection.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+enum Excess {
+    #[error("the client caused more than {per_second} stream resets per second")]
+    Resets { per_second: u32 },
+    #[error("there is no memory for the rest of a header block")]
+    Memory,
 }
 
 /// Limits of an HTTP/2 connection.
@@ -86,7 +98,13 @@ pub(super) struct H2Limits {
 impl<T, E: Fn() -> bool> H2Filter<T, E> {
     /// `is_exempt` returns true if the connection may exceed the limits of resets. It is called
     /// only when a limit is reached.
-    pub(super) fn new(stream: T, activity: Arc<Activity>, limits: H2Limits, is_exempt: E) -> Self {
+    pub(super) fn new(
+        stream: T,
+        activity: Arc<Activity>,
+        limits: H2Limits,
+        memory: Option<StreamMemory>,
+        is_exempt: E,
+    ) -> Self {
         Self {
             stream,
             incoming: Incoming::new(),
@@ -97,6 +115,7 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
             is_exempt,
             is_closed: Arc::default(),
             activity,
+            memory,
         }
     }
 
@@ -118,8 +137,11 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
             self.incoming.unflushed += 1;
             self.incoming.names.begin(head);
             self.open_streams.received(head);
+            if head.kind == HEADERS && self.memory.is_some() {
+                self.incoming.uncharged += COST_OF_REQUEST;
+            }
             if head.kind == RST_STREAM {
-                self.incoming.uncharged_resets += 1;
+                self.incoming.uncharged += 1;
                 self.count_reset();
             }
         }
@@ -132,7 +154,22 @@ impl<T, E: Fn() -> bool> H2Filter<T, E> {
         }
         match (self.is_exempt)() {
             true => self.rate.clear(now),
-            false => self.incoming.is_excessive = true,
+            false => {
+                let per_second = self.limits.resets;
+                self.incoming.excess = Some(Excess::Resets { per_second });
+            }
+        }
+    }
+
+    /// Charges for the open streams.
+    fn charge(&mut self) {
+        let Some(memory) = &mut self.memory else { return };
+        let fields = self.incoming.names.open_fields().saturating_mul(FIELD_COST);
+        let header_bytes = self.open_streams.header_bytes().saturating_add(fields);
+        let fits = memory.update(self.open_streams.count(), header_bytes);
+        if !fits && self.open_streams.has_open_block() && header_bytes > FREE_HEADERS {
+            memory.record_refusal();
+            self.incoming.excess = Some(Excess::Memory);
         }
     }
 }
@@ -144,8 +181,8 @@ impl Incoming {
             names: LongNameScanner::default(),
             unflushed: 0,
             reader: None,
-            uncharged_resets: 0,
-            is_excessive: false,
+            uncharged: 0,
+            excess: None,
         }
     }
 
@@ -158,10 +195,10 @@ impl Incoming {
         Poll::Pending
     }
 
-    /// Charges resets to the cooperative budget of the task. h2 reads all available frames before
-    /// it yields a request, so requests that are reset before that have no other cost.
+    /// Charges work to the cooperative budget of the task. h2 reads all available frames before it
+    /// yields, so a client could keep the thread busy with requests that are reset or refused.
     fn poll_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        for _ in 0..std::mem::take(&mut self.uncharged_resets) {
+        for _ in 0..std::mem::take(&mut self.uncharged) {
             ready!(coop::poll_proceed(cx)).made_progress();
         }
         Poll::Ready(())
@@ -183,11 +220,9 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if this.incoming.is_excessive {
+        if let Some(excess) = this.incoming.excess {
             this.is_closed.store(true, Relaxed);
-            return Poll::Ready(Err(io::Error::other(TooManyResets {
-                per_second: this.limits.resets,
-            })));
+            return Poll::Ready(Err(io::Error::other(excess)));
         }
         ready!(this.incoming.poll_unflushed(cx));
         ready!(this.incoming.poll_budget(cx));
@@ -202,6 +237,7 @@ impl<T: AsyncRead + Unpin, E: Fn() -> bool + Unpin> AsyncRead for H2Filter<T, E>
             this.is_closed.store(true, Relaxed);
         }
         this.received(received);
+        this.charge();
         Poll::Ready(outcome)
     }
 }
@@ -257,12 +293,14 @@ impl<T: AsyncWrite + Unpin, E: Fn() -> bool + Unpin> AsyncWrite for H2Filter<T, 
         if passable > 0 {
             let sent = ready!(this.poll_pass(cx, pieces, passable))?;
             this.outgoing.pass(pieces, sent, &mut this.open_streams);
+            this.charge();
             return Poll::Ready(Ok(sent));
         }
         let (taken, client_errors) = this.outgoing.take(pieces, &mut this.open_streams);
         if client_errors > 0 {
             this.count_reset();
         }
+        this.charge();
         Poll::Ready(Ok(taken))
     }
 

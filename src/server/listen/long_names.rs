@@ -46,6 +46,8 @@ pub(super) struct LongNameScanner {
     state: BlockState,
     /// True if the block is scanned and continues in further frames.
     is_open: bool,
+    /// Number of instructions of the block.
+    fields: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +131,7 @@ impl LongNameScanner {
             }
             HEADERS => {
                 self.state = BlockState::Instruction;
+                self.fields = 0;
                 let priority = if head.has(PRIORITY) { PRIORITY_BYTES } else { 0 };
                 self.part = if head.has(PADDED) {
                     FramePart::PadLength { priority }
@@ -144,6 +147,11 @@ impl LongNameScanner {
             _ => self.is_open = false,
         }
         self.left = head.length;
+    }
+
+    /// Number of header fields of the block so far, if it continues in further frames.
+    pub(super) fn open_fields(&self) -> usize {
+        if self.is_open { self.fields } else { 0 }
     }
 
     /// Scans a chunk of the payload, and overwrites names in it that are too long. Returns the
@@ -169,6 +177,7 @@ impl LongNameScanner {
                 FramePart::Fragment if self.left == 0 => return found,
                 FramePart::Fragment => {
                     let max = bytes.len().min(to_usize(self.left));
+                    self.fields += usize::from(matches!(self.state, BlockState::Instruction));
                     let (count, is_found) = self.state.advance(&mut bytes[..max]);
                     found += usize::from(is_found);
                     count

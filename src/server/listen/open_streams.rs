@@ -11,6 +11,8 @@ pub(super) enum ResponseState {
     Awaited {
         /// Size of the encoded header block of the request in bytes.
         block: u32,
+        /// Size of the encoded trailers in bytes.
+        trailers: u32,
         /// True if a header name was too long.
         has_long_name: bool,
     },
@@ -32,13 +34,25 @@ pub(super) struct OpenStreams {
     highest: u32,
     /// Stream whose request headers are incomplete and continue in further frames.
     opening: Option<u32>,
+    /// Stream whose request trailers are incomplete and continue in further frames.
+    closing: Option<u32>,
     /// True if a stream was not tracked.
     has_overflowed: bool,
+    /// Total size of the encoded headers and trailers of requests without a response, in bytes.
+    header_bytes: usize,
 }
 
 impl OpenStreams {
     pub(super) fn new(max: usize) -> Self {
-        Self { streams: HashMap::new(), max, highest: 0, opening: None, has_overflowed: false }
+        Self {
+            streams: HashMap::new(),
+            max,
+            highest: 0,
+            opening: None,
+            closing: None,
+            has_overflowed: false,
+            header_bytes: 0,
+        }
     }
 
     /// Tracks a frame from the client.
@@ -53,8 +67,9 @@ impl OpenStreams {
                 if self.streams.len() < self.max {
                     self.streams.insert(
                         stream,
-                        ResponseState::Awaited { block: length, has_long_name: false },
+                        ResponseState::Awaited { block: length, trailers: 0, has_long_name: false },
                     );
+                    self.header_bytes += to_usize(length);
                 } else {
                     self.has_overflowed = true;
                 }
@@ -62,13 +77,31 @@ impl OpenStreams {
             CONTINUATION if self.opening == Some(stream) => {
                 if let Some(ResponseState::Awaited { block, .. }) = self.streams.get_mut(&stream) {
                     *block = block.saturating_add(length);
+                    self.header_bytes += to_usize(length);
                 }
                 if head.has(END_HEADERS) {
                     self.opening = None;
                 }
             }
-            RST_STREAM => drop(self.streams.remove(&stream)),
+            HEADERS => {
+                self.closing = (!head.has(END_HEADERS)).then_some(stream);
+                self.add_trailers(stream, length);
+            }
+            CONTINUATION if self.closing == Some(stream) => {
+                self.add_trailers(stream, length);
+                if head.has(END_HEADERS) {
+                    self.closing = None;
+                }
+            }
+            RST_STREAM => self.remove(stream),
             _ => {}
+        }
+    }
+
+    fn add_trailers(&mut self, stream: u32, length: u32) {
+        if let Some(ResponseState::Awaited { trailers, .. }) = self.streams.get_mut(&stream) {
+            *trailers = trailers.saturating_add(length);
+            self.header_bytes += to_usize(length);
         }
     }
 
@@ -85,15 +118,39 @@ impl OpenStreams {
     /// Tracks a frame to the client.
     pub(super) fn sent(&mut self, head: FrameHead) {
         match head.kind {
-            HEADERS | DATA if head.has(END_STREAM) => drop(self.streams.remove(&head.stream)),
+            HEADERS | DATA if head.has(END_STREAM) => self.remove(head.stream),
             HEADERS => {
                 if let Some(response) = self.streams.get_mut(&head.stream) {
-                    *response = ResponseState::Started;
+                    let state = std::mem::replace(response, ResponseState::Started);
+                    self.forget_block(state);
                 }
             }
-            RST_STREAM => drop(self.streams.remove(&head.stream)),
+            RST_STREAM => self.remove(head.stream),
             _ => {}
         }
+    }
+
+    fn remove(&mut self, stream: u32) {
+        if let Some(state) = self.streams.remove(&stream) {
+            self.forget_block(state);
+        }
+    }
+
+    fn forget_block(&mut self, state: ResponseState) {
+        if let ResponseState::Awaited { block, trailers, .. } = state {
+            let size = to_usize(block).saturating_add(to_usize(trailers));
+            self.header_bytes = self.header_bytes.saturating_sub(size);
+        }
+    }
+
+    /// Total size of the encoded headers and trailers of requests without a response, in bytes.
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header_bytes
+    }
+
+    /// Returns true if a header block is incomplete.
+    pub(super) fn has_open_block(&self) -> bool {
+        self.opening.is_some() || self.closing.is_some()
     }
 
     /// Number of tracked streams.
@@ -132,4 +189,8 @@ impl HeaderBlock {
     pub(super) fn is_open(self) -> bool {
         self.is_open
     }
+}
+
+fn to_usize(length: u32) -> usize {
+    usize::try_from(length).unwrap_or(usize::MAX)
 }

@@ -153,7 +153,7 @@ impl Outgoing {
             return 0;
         };
         match streams.response(head.stream) {
-            ResponseState::Awaited { block, has_long_name } if code == PROTOCOL_ERROR => {
+            ResponseState::Awaited { block, has_long_name, .. } if code == PROTOCOL_ERROR => {
                 let status = match has_long_name {
                     true => HEADERS_TOO_LARGE,
                     false if block >= MIN_BLOCK_OF_LONG_URL => URI_TOO_LONG,

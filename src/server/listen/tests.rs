@@ -1,6 +1,7 @@
 //! Tests of the listener with real clients and sockets.
 
 mod draining;
+mod limits;
 
 use std::net::Ipv4Addr;
 
@@ -49,6 +50,7 @@ struct Server {
     held: mpsc::UnboundedReceiver<()>,
     release: Arc<Semaphore>,
     proxies: Proxies,
+    metrics: ConnectionMetrics,
     _folder: tempfile::TempDir,
     _tls: watch::Sender<Arc<ServerConfig>>,
     _trusted: watch::Sender<TrustState>,
@@ -112,7 +114,16 @@ async fn start(limits: ConnectionLimits) -> Server {
     let app = app(announce, release.clone());
     let proxies = Proxies::new();
     let (trusted, trust) = watch::channel(proxies.trusted());
-    let task = tokio::spawn(serve(listener, configs, trust, app, limits, shutdown.clone()));
+    let metrics = ConnectionMetrics::default();
+    let task = tokio::spawn(serve(
+        listener,
+        configs,
+        trust,
+        app,
+        limits,
+        metrics.clone(),
+        shutdown.clone(),
+    ));
     Server {
         address,
         anchor,
@@ -121,6 +132,7 @@ async fn start(limits: ConnectionLimits) -> Server {
         held,
         release,
         proxies,
+        metrics,
         _folder: folder,
         _tls: tls,
         _trusted: trusted,
@@ -195,7 +207,14 @@ impl Server {
     }
 
     async fn http2(&self) -> (Http2, JoinHandle<hyper::Result<()>>) {
-        let stream = TokioIo::new(self.tls(b"h2", None).await);
+        self.http2_as(None).await
+    }
+
+    async fn http2_as(
+        &self,
+        identity: Option<ClientIdentity>,
+    ) -> (Http2, JoinHandle<hyper::Result<()>>) {
+        let stream = TokioIo::new(self.tls(b"h2", identity).await);
         let (sender, connection) = http2::handshake(TokioExecutor::new(), stream).await.unwrap();
         (sender, tokio::spawn(connection))
     }
@@ -378,54 +397,6 @@ async fn idle_connections_are_closed_but_busy_ones_are_not() {
     within_deadline(second_end).await.unwrap().unwrap();
     server.release.add_permits(1);
     assert_eq!(text(within_deadline(response).await.unwrap().unwrap()).await, "at last");
-}
-
-fn with_headers(uri: &str, count: usize, size: usize) -> Request<Empty<Bytes>> {
-    let mut request = request(uri);
-    for _ in 0..count {
-        request.headers_mut().append("x-remote-group", "g".repeat(size).parse().unwrap());
-    }
-    request
-}
-
-#[tokio::test]
-async fn headers_are_limited_in_size_and_number() {
-    let server = start(ConnectionLimits::default()).await;
-    let proxy = || Some(server.proxies.proxy());
-    for (count, size, status, identity) in [
-        (9, 100_000, 200, None),
-        (11, 100_000, 431, None),
-        (90, 8, 200, None),
-        (400, 8, 431, None),
-        (400, 8, 431, Some(stranger())),
-        (9, 100_000, 200, proxy()),
-        (4_900, 8, 200, proxy()),
-        (5_100, 8, 431, proxy()),
-    ] {
-        let (mut client, _) = server.http1(identity).await;
-        let sent = within_deadline(client.send_request(with_headers("/", count, size))).await;
-        // A client that is still sending when the server closes may see a reset instead of the
-        // response.
-        let seen = sent.map_or_else(
-            |error| if size > 8 { 431 } else { panic!("{error}") },
-            |got| got.status().as_u16(),
-        );
-        assert_eq!(seen, status, "HTTP/1.1, {count} lines of {size}");
-    }
-    for (count, size, status) in [(9, 100_000, 200), (11, 100_000, 431), (600, 8, 200)] {
-        // A client that has the settings of the server refuses to send more.
-        let (mut client, _) = server.http2().await;
-        text(within_deadline(client.send_request(request("https://localhost/"))).await.unwrap())
-            .await;
-        let sent =
-            within_deadline(client.send_request(with_headers("https://localhost/", count, size)))
-                .await;
-        assert_eq!(
-            sent.map_or(431, |response| response.status().as_u16()),
-            status,
-            "HTTP/2, {count} lines of {size}"
-        );
-    }
 }
 
 #[tokio::test]

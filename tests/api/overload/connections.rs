@@ -12,7 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::resident;
-use crate::harness::{Expect, ProcessApi, TestServer};
+use crate::harness::{Expect, ProcessApi, TestServer, eventually, request};
+use crate::support::client::Request;
 
 const SILENT: usize = 10_000;
 const HANDSHAKES: usize = 600;
@@ -24,6 +25,13 @@ const IDLE_COST: usize = 60 << 10;
 const BESIDES: usize = 16 << 20;
 /// The maximum response time beside these connections.
 const PROMPT: Duration = Duration::from_secs(5);
+
+/// Flags that admit all of these connections from one address.
+const ADMIT_ALL: &[&str] = &[
+    "--max-connections=40000",
+    "--max-connections-per-address=12000",
+    "--max-handshakes-per-address=12000",
+];
 
 /// Returns the wanted number of connections, or the highest number that the system allows.
 fn as_many_as_possible(wanted: usize) -> usize {
@@ -60,7 +68,7 @@ fn check_cost(api: &ProcessApi, before: usize, count: usize, each: usize) {
 #[tokio::test]
 async fn connections_that_say_nothing_cost_next_to_nothing_and_end() {
     let count = as_many_as_possible(SILENT);
-    let api = ProcessApi::start().await;
+    let api = ProcessApi::with(ADMIT_ALL).await;
     let before = resident(&api);
     let mut silent = Vec::new();
     for _ in 0..count {
@@ -81,7 +89,7 @@ async fn idle_and_half_open_connections_cost_little() {
     let wanted = env::var("OVERLOAD_CONNECTIONS")
         .map_or(HANDSHAKES, |text| text.parse().expect("OVERLOAD_CONNECTIONS is a number"));
     let count = as_many_as_possible(wanted);
-    let api = ProcessApi::start().await;
+    let api = ProcessApi::with(ADMIT_ALL).await;
     let before = resident(&api);
     let mut idle = Vec::new();
     for first in (0..count).step_by(50) {
@@ -113,4 +121,29 @@ async fn half_open(api: &ProcessApi, number: usize) -> impl Sized + use<> {
         stream.read_exact(&mut [0; 12]).await.expect("a response");
     }
     stream
+}
+
+#[tokio::test]
+async fn connections_of_an_address_beyond_its_limit_are_refused() {
+    let api = ProcessApi::with(&["--max-connections-per-address=20"]).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(TcpStream::connect(api.server.address()).await.expect("the port is open"));
+    }
+    let refused = api.client.send_unchecked(request("GET", "images")).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let other = api.client.clone().at([127, 0, 0, 2].into());
+    assert_eq!(other.send(request("GET", "images")).await.expect("a response").status, 200);
+    let metrics = other.send(Request::new("GET", "/metrics")).await.expect("a response").body;
+    let metrics = String::from_utf8(metrics).expect("metrics are text");
+    let refusals =
+        "imagestream_apiserver_connection_refusals_total{reason=\"connections-of-address\"} 1\n";
+    assert!(metrics.contains(refusals), "{metrics}");
+    assert!(metrics.contains("imagestream_apiserver_connections 21\n"), "{metrics}");
+    // A place becomes free when the server sees the end of a connection.
+    drop(silent);
+    eventually("the address is served", || async {
+        api.client.send_unchecked(request("GET", "images")).await.is_ok_and(|got| got.status == 200)
+    })
+    .await;
 }

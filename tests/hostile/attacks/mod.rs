@@ -1,5 +1,6 @@
 //! Attacks that worked once.
 
+mod connections;
 mod errors;
 mod history;
 mod images;
@@ -29,6 +30,7 @@ pub(crate) fn tables(form: Form) -> Vec<Table> {
         reviews::of_one_write(form),
         reviews::of_strangers(form),
     ];
+    tables.extend(connections::tables(form));
     tables.extend(shared::tables(form));
     tables.extend([proxy::table(form), small::table()]);
     tables

@@ -55,8 +55,7 @@ impl Client {
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tls = (*self.tls).clone();
         tls.alpn_protocols = protocols.iter().map(|each| each.as_bytes().to_vec()).collect();
-        let socket = TcpStream::connect(self.address).await?;
-        socket.set_nodelay(true)?;
+        let socket = self.connect_tcp().await?;
         let name = ServerName::IpAddress(self.address.ip().into());
         TlsConnector::from(std::sync::Arc::new(tls)).connect(name, socket).await
     }

@@ -10,9 +10,10 @@ use std::task::Wake;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::super::frames::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead, HEADERS, RST_STREAM,
-};
+use super::super::client_class::ClientClass;
+use super::super::frames::{CONTINUATION, DATA, END_HEADERS, END_STREAM, FrameHead};
+use super::super::request_memory::RequestMemory;
+use super::super::request_memory::tests::account;
 use super::*;
 
 /// A stream that accepts a given number of bytes at a time, and yields given bytes.
@@ -96,7 +97,7 @@ fn bad_request(stream: u32) -> Vec<u8> {
 }
 
 fn filter(is_exempt: bool) -> H2Filter<End, impl Fn() -> bool + Unpin> {
-    H2Filter::new(End::default(), Activity::idle(), LIMITS, move || is_exempt)
+    H2Filter::new(End::default(), Activity::idle(), LIMITS, None, move || is_exempt)
 }
 
 /// Passes frames of a client through the filter.
@@ -240,7 +241,7 @@ async fn a_block_with_too_long_a_name_gets_431() {
 #[tokio::test]
 async fn resets_of_untracked_streams_pass_unchanged() {
     let limits = H2Limits { streams: 1, ..LIMITS };
-    let mut filter = H2Filter::new(End::default(), Activity::idle(), limits, || false);
+    let mut filter = H2Filter::new(End::default(), Activity::idle(), limits, None, || false);
     let preface = [b' '; PREFACE as usize];
     receive(&mut filter, &[&preface[..], &request(1), &request(3)].concat()).await.unwrap();
     assert_eq!(sent(&mut filter, &reset(3, 1), 1000).await, reset(3, 1));
@@ -268,7 +269,7 @@ async fn resets_by_the_server_for_client_errors_count() {
     let mut filter = after(&[]).await;
     let mut answered = 0;
     for stream in (1..).step_by(2).take(40_000) {
-        if filter.incoming.is_excessive {
+        if filter.incoming.excess.is_some() {
             break;
         }
         receive(&mut filter, &request(stream)).await.unwrap();
@@ -280,7 +281,7 @@ async fn resets_by_the_server_for_client_errors_count() {
     let mut filter = after(&[]).await;
     let harmless: Vec<u8> = (0..20_001).flat_map(|number| reset(2 * number + 1, 5)).collect();
     sent(&mut filter, &harmless, usize::MAX).await;
-    assert!(!filter.incoming.is_excessive);
+    assert!(filter.incoming.excess.is_none());
 }
 
 #[tokio::test]
@@ -422,4 +423,55 @@ proptest! {
             assert_eq!(out, expected);
         });
     }
+}
+
+/// A filter that has read the preface, with 128 KiB of memory beyond the allowance.
+async fn with_memory() -> (H2Filter<End, impl Fn() -> bool + Unpin>, Arc<AtomicBool>) {
+    let account = account(&RequestMemory::new(1 << 20), ClientClass::Unverified);
+    let memory = StreamMemory::new(&account);
+    let is_exhausted = memory.is_exhausted();
+    let activity = Activity::idle();
+    let mut filter = H2Filter::new(End::default(), activity, LIMITS, Some(memory), || false);
+    receive(&mut filter, &[b' '; PREFACE as usize]).await.unwrap();
+    (filter, is_exhausted)
+}
+
+#[tokio::test]
+async fn an_open_block_without_memory_ends_the_connection() {
+    // One field with a value of 127 MiB, in frames of 16,000 bytes.
+    let value = [&[0, 1, b'x', 0x7f, 0x80, 0xff, 0xff, 0x3f][..], &[b'v'; 15_992]].concat();
+    let many_fields = vec![0xbe; 1_000];
+    for (start, continuations) in [(value, 8), (many_fields, 0)] {
+        let (mut filter, _) = with_memory().await;
+        receive(&mut filter, &frame(HEADERS, 0, 1, &start[..100])).await.unwrap();
+        receive(&mut filter, &frame(CONTINUATION, 0, 1, &start[100..])).await.unwrap();
+        for _ in 0..continuations {
+            let more = frame(CONTINUATION, 0, 1, &[b'v'; 16_000]);
+            receive(&mut filter, &more).await.unwrap();
+        }
+        let excess = frame(CONTINUATION, 0, 1, &start);
+        let outcome = receive(&mut filter, &excess).await;
+        let outcome = outcome.and(filter.read(&mut [0]).await.map(drop));
+        assert!(outcome.unwrap_err().to_string().contains("no memory"), "{continuations}");
+    }
+}
+
+#[tokio::test]
+async fn complete_blocks_without_memory_end_nothing() {
+    let (mut filter, is_exhausted) = with_memory().await;
+    for stream in [1, 3, 5, 7, 9, 11, 13] {
+        assert!(!is_exhausted.load(Relaxed));
+        let block = frame(HEADERS, END_HEADERS | END_STREAM, stream, &[0; 16_000]);
+        receive(&mut filter, &block).await.unwrap();
+    }
+    assert!(is_exhausted.load(Relaxed));
+    let response = frame(HEADERS, END_HEADERS | END_STREAM, 1, &[0x88]);
+    sent(&mut filter, &response, 1000).await;
+    assert!(!is_exhausted.load(Relaxed));
+    // Trailers count as well.
+    let posted = frame(HEADERS, END_HEADERS, 17, &[0x83]);
+    receive(&mut filter, &posted).await.unwrap();
+    let trailers = frame(HEADERS, END_HEADERS | END_STREAM, 17, &[0; 16_000]);
+    receive(&mut filter, &trailers).await.unwrap();
+    assert!(is_exhausted.load(Relaxed));
 }
