@@ -74,10 +74,12 @@
 //!    begins the audit entry, checks URL and `Host` (`well_formed`), and sets the `deadline`.
 //! 3. The filter `authentication` verifies front proxy, client certificate or token
 //!    ([`auth::Authenticator`]), `impersonation` replaces the user if the client asks for it, and
-//!    all credentials are removed from the request.
-//! 4. `authorization` looks up a cached decision. `in_flight` admits the request or refuses it with
-//!    429. If no decision is cached, `authorization` sends a SubjectAccessReview; equal reviews are
-//!    sent once ([`auth::AccessReviews`]).
+//!    all credentials are removed from the request. The user, or the source address without one,
+//!    is the [`runtime::Flow`] of the request ([`auth::FlowClassifier`]), which shares all limits
+//!    with others ([`runtime::FairLimiter`]).
+//! 4. `authorization` decides. If no decision is cached, it sends a SubjectAccessReview; equal
+//!    reviews are sent once ([`auth::AccessReviews`]). Then `in_flight` admits the request, lets it
+//!    wait for other requests of the user, or refuses it with 429.
 //! 5. `Router::handle` in `server/router.rs` builds the [`endpoints::serve::Request`] (other paths,
 //!    such as discovery, are served by axum). [`endpoints::serve::Api::serve`] finds the endpoint
 //!    and the verb, negotiates the representation ([`endpoints::negotiation`]), and calls the
@@ -106,9 +108,11 @@
 //!
 //! `POST …/namespaces/NS/imagestreammappings`, sent by a registry after it has stored the layers.
 //!
-//! 1. Steps 1 to 4 of the GET. The deadline of a write is 34 seconds at most.
+//! 1. Steps 1 to 4 of the GET, except that `in_flight` admits the request after step 2. The
+//!    deadline of a write is 34 seconds at most.
 //! 2. `read` in `server/request_body.rs` reads the body, within the memory for bodies (`Memory` in
-//!    `server/memory.rs`) and [`endpoints::decode::MAX_BODY_BYTES`].
+//!    `server/memory.rs`) and [`endpoints::decode::MAX_BODY_BYTES`]. It must arrive at a minimum
+//!    rate.
 //! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a
 //!    large stored object, waits for a slot of a [`registry::pool::Pool`] and is polled as blocking
 //!    from then on, so that it delays no other request. The create handler of

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use imagestream_apiserver::telemetry::flow_metrics::SharedLimit;
 use imagestream_apiserver::telemetry::metrics::{Certificate, Delegated, Metrics, RequestLabels};
 use imagestream_apiserver::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
 use jiff::Timestamp;
@@ -26,6 +27,7 @@ fn told() -> Series {
     let request = RequestLabels::default();
     metrics.record_response(&request, 200, Duration::ZERO);
     metrics.record_termination(&request, 429);
+    metrics.flows().record_rejection(SharedLimit::Reads, "users", "queue-full");
     metrics.in_flight("mutating");
     metrics.record_delegated_request(Delegated::Authentication, Some(201));
     metrics.record_delegated_request(Delegated::Authorization, None);
