@@ -329,6 +329,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn flood_from_one_address_does_not_delay_another() {
+        let (client, _) = hangs_for_unknown_tokens();
+        let reviews = reviews_of(client, TTL, Arc::default());
+        let tokens: Vec<String> = (0..1000).map(|number| format!("stranger {number}")).collect();
+        let mut flood = Box::pin(futures_util::future::join_all(
+            tokens.iter().map(|token| reviews.user(token, HERE)),
+        ));
+        assert!((&mut flood).now_or_never().is_none());
+        tokio::task::yield_now().await;
+        let there = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
+        assert!(reviews.user("good", there).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
     async fn revoked_token_moves_to_the_queue_of_unknown_tokens() {
         let is_valid = Arc::new(AtomicUsize::new(1));
         let current = is_valid.clone();

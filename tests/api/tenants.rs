@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
 use crate::fixtures::{mapping, stream};
 use crate::harness::{Expect, TestServer, request};
@@ -38,6 +39,8 @@ pub(crate) struct Tenant {
 pub(crate) struct Tenants {
     pub(crate) server: Server,
     reviews: Reviews,
+    /// Ends the reviews of objects whose names start with `held-`.
+    release: watch::Sender<bool>,
     _folder: TempDir,
 }
 
@@ -52,7 +55,8 @@ impl Tenants {
         let reviews = Reviews::default();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
         let address = listener.local_addr().expect("the listener has an address");
-        let app = control_plane(reviews.clone());
+        let release = watch::Sender::new(false);
+        let app = control_plane(reviews.clone(), release.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         let kubeconfig = folder.path().join("kubeconfig");
         let config = json!({
@@ -64,7 +68,8 @@ impl Tenants {
         std::fs::write(&kubeconfig, config.to_string()).expect("the file can be written");
         let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
         let flags = ["--authorization-mode=Webhook", "--authentication-skip-lookup", &kubeconfig];
-        let tenants = Self { server: Server::start(&flags).await, reviews, _folder: folder };
+        let tenants =
+            Self { server: Server::start(&flags).await, reviews, release, _folder: folder };
         for (tenant, name) in [(MALLORY, "mine"), (MALLORY, "more"), (VICTOR, "s")] {
             tenants.post(tenant, &tenant.path("imagestreams"), &stream(name)).await.is(201);
         }
@@ -79,7 +84,7 @@ impl Tenants {
         self.server.restart().await;
     }
 
-    fn client(&self, tenant: Tenant) -> Client {
+    pub(crate) fn client(&self, tenant: Tenant) -> Client {
         self.server.client(Identity::token(&format!("token-of-{}", tenant.name)))
     }
 
@@ -101,6 +106,11 @@ impl Tenants {
 
     pub(crate) async fn post(&self, tenant: Tenant, path: &str, body: &Value) -> Answer {
         self.ask(tenant, "POST", path, Some(body)).await
+    }
+
+    /// Ends the reviews of objects whose names start with `held-`, which take until then.
+    pub(crate) fn release_reviews(&self) {
+        self.release.send_replace(true);
     }
 
     /// Pushes an image into a stream of the tenant.
@@ -142,13 +152,17 @@ impl Tenant {
     }
 }
 
-fn control_plane(reviews: Reviews) -> Router {
+fn control_plane(reviews: Reviews, release: watch::Sender<bool>) -> Router {
     let access = async move |body: Bytes| {
         let mut review = read(&body);
         let user = review["spec"]["user"].as_str().unwrap_or_default().to_owned();
         let about = review["spec"]["resourceAttributes"].clone();
         let tenant = [MALLORY, MIKE, VICTOR, ADMIN].into_iter().find(|tenant| tenant.name == user);
         review["status"] = json!({"allowed": tenant.is_some_and(|tenant| tenant.may(&about))});
+        if about["name"].as_str().is_some_and(|name| name.starts_with("held-")) {
+            let mut released = release.subscribe();
+            released.wait_for(|released| *released).await.expect("the sender is alive");
+        }
         reviews.lock().unwrap_or_else(PoisonError::into_inner).push((user, about));
         answer(StatusCode::CREATED, &review)
     };

@@ -254,8 +254,9 @@ async fn a_future_version_is_waited_for() {
 
 #[tokio::test]
 async fn there_are_only_so_many_watches() {
-    // `--max-watches` limits concurrent watches.
-    let api = Api::with(&["--max-watches=2", "--max-requests-inflight=1"]).await;
+    // Two watches for each user.
+    let mut api = Api::with(&["--max-watches=8", "--max-requests-inflight=1"]).await;
+    api.client = api.server.alice();
     let first = watch(&api, "images").await;
     let _second = watch(&api, "images").await;
     let refused = api.get("images?watch=true").await;

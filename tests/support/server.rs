@@ -17,7 +17,14 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 const INTERVAL: Duration = Duration::from_millis(20);
 
 const ADMIN_TOKEN: &str = "token-of-admin";
-const ALICE_TOKEN: &str = "token-of-alice";
+/// The lines of the token file: an administrator, two users without groups, and a component of the
+/// cluster.
+const USERS: &str = "\
+token-of-admin,admin,uid-of-admin,\"system:masters\"
+token-of-alice,alice,uid-of-alice
+token-of-bob,bob,uid-of-bob
+token-of-controller,system:kube-controller-manager,uid-of-controller
+";
 
 /// A running server on a free port of 127.0.0.1. Stops on drop. If the test fails, the last lines
 /// of the log are printed first.
@@ -65,7 +72,17 @@ pub(crate) trait TestServer: Sized {
 
     /// Creates a client of the user `alice`, a member of no group.
     fn alice(&self) -> Client {
-        self.client(Identity::token(ALICE_TOKEN))
+        self.client(Identity::token("token-of-alice"))
+    }
+
+    /// Creates a client of the user `bob`, a member of no group.
+    fn bob(&self) -> Client {
+        self.client(Identity::token("token-of-bob"))
+    }
+
+    /// Creates a client of the user `system:kube-controller-manager`.
+    fn controller(&self) -> Client {
+        self.client(Identity::token("token-of-controller"))
     }
 
     /// Waits until `/readyz` succeeds. Panics after [`DEADLINE`], or if `has_ended` returns true.
@@ -100,10 +117,7 @@ impl ServerFolder {
     /// `token,user,uid,"group1,group2"`.
     pub(crate) fn new(flags: &[&str], users: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be created");
-        let known = format!(
-            "{ADMIN_TOKEN},admin,uid-of-admin,\"system:masters\"\n{ALICE_TOKEN},alice,uid-of-alice\n"
-        );
-        fs::write(folder.path().join("tokens.csv"), known + users)
+        fs::write(folder.path().join("tokens.csv"), USERS.to_owned() + users)
             .expect("the token file can be written");
         let at = |name: &str| folder.path().join(name).display().to_string();
         let mut arguments = vec![

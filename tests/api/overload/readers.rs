@@ -35,12 +35,12 @@ async fn with_large_list<S: TestServer>(flags: &[&str]) -> ApiOf<S> {
     api
 }
 
-/// Requests the large list, or a watch that starts with it, and reads only the status line. The
-/// connection stays open until the result is dropped.
+/// Requests the large list as alice, or a watch that starts with it, and reads only the status
+/// line. The connection stays open until the result is dropped.
 async fn ask_by_http1<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + use<S> {
     let mut stream = api.client.open(&["http/1.1"]).await.expect("the port is open");
     let head = format!(
-        "GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-admin\r\n\r\n"
+        "GET {V1}/{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer token-of-alice\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.expect("the request is sent");
     stream.flush().await.expect("the request is sent");
@@ -58,7 +58,7 @@ async fn ask_by_http2<S: TestServer>(api: &ApiOf<S>, path: &str) -> impl Drop + 
     let connection = tokio::spawn(connection);
     let request = http::Request::get(format!("https://localhost{V1}/{path}"));
     let request =
-        request.header("authorization", "Bearer token-of-admin").body(Empty::<bytes::Bytes>::new());
+        request.header("authorization", "Bearer token-of-alice").body(Empty::<bytes::Bytes>::new());
     let answer =
         sender.send_request(request.expect("the request is valid")).await.expect("a response");
     Kept(Box::new((answer, sender, connection)))
@@ -71,13 +71,15 @@ impl Drop for Kept {
     fn drop(&mut self) {}
 }
 
+/// Returns true if a request of alice waits for a place in vain.
 async fn is_turned_away(api: &Api) -> bool {
-    api.get("images?limit=1").await.status == 429
+    let read = request("GET", "images?limit=1&timeout=1s");
+    [429, 504].contains(&api.server.alice().send(read).await.expect("a response").status)
 }
 
 #[tokio::test]
 async fn a_reader_that_takes_too_long_loses_its_place() {
-    let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=3s"]).await;
+    let api: Api = with_large_list(&["--max-requests-inflight=8", "--request-timeout=3s"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both slots are taken", || async { is_turned_away(&api).await }).await;
     eventually("the slots are free", || async { !is_turned_away(&api).await }).await;
@@ -86,7 +88,7 @@ async fn a_reader_that_takes_too_long_loses_its_place() {
 
 #[tokio::test]
 async fn a_reader_that_goes_away_frees_its_place_at_once() {
-    let api: Api = with_large_list(&["--max-requests-inflight=2", "--request-timeout=1h"]).await;
+    let api: Api = with_large_list(&["--max-requests-inflight=8", "--request-timeout=1h"]).await;
     let (first, second) = (ask_by_http1(&api, "images").await, ask_by_http2(&api, "images").await);
     eventually("both slots are taken", || async { is_turned_away(&api).await }).await;
     drop(first);
@@ -131,9 +133,10 @@ async fn stuck_watchers(api: &Api) -> impl Sized + use<> {
 
 #[tokio::test]
 async fn a_watcher_that_takes_nothing_loses_its_place() {
-    let api: Api = with_large_list(&["--max-watches=3", "--request-timeout=3s"]).await;
+    let mut api: Api = with_large_list(&["--max-watches=16", "--request-timeout=3s"]).await;
     let now = api.get("images?limit=1").await.is(200);
     let from = now["metadata"]["resourceVersion"].as_str().expect("a version");
+    api.client = api.server.alice();
     let watching =
         api.client.watch(request("GET", &format!("{WATCH}&resourceVersion={from}"))).await;
     let stuck = stuck_watchers(&api).await;

@@ -4,9 +4,11 @@
 use std::io;
 
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::ServerName;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::{io::AsyncWriteExt, io::BufReader, net::TcpStream, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
@@ -50,7 +52,48 @@ impl Kept {
     }
 }
 
+/// Requests on one HTTP/2 connection whose responses are not read: the client grants no window.
+/// Dropping it closes the connection.
+pub(crate) struct Unread {
+    responses: JoinSet<hyper::Result<http::Response<Incoming>>>,
+    read_heads: Vec<http::Response<Incoming>>,
+    connection: JoinHandle<hyper::Result<()>>,
+}
+
+impl Unread {
+    /// Returns the status of the next response, whose body stays unread.
+    pub(crate) async fn next_status(&mut self) -> io::Result<u16> {
+        let next = timeout(DEADLINE, self.responses.join_next()).await?;
+        let response = next.ok_or(io::ErrorKind::UnexpectedEof)??.map_err(io::Error::other)?;
+        let status = response.status().as_u16();
+        self.read_heads.push(response);
+        Ok(status)
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
 impl Client {
+    /// Sends requests concurrently on one HTTP/2 connection without reading the responses.
+    pub(crate) async fn send_unread(&self, requests: Vec<Request>) -> io::Result<Unread> {
+        let stream = TokioIo::new(self.open(&["h2"]).await?);
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(0);
+        let (sender, connection) = builder.handshake(stream).await.map_err(io::Error::other)?;
+        let connection = tokio::spawn(connection);
+        let mut responses = JoinSet::new();
+        for request in requests {
+            let message = self.message(self.signed(request));
+            let mut sender = sender.clone();
+            responses.spawn(async move { sender.send_request(message).await });
+        }
+        Ok(Unread { responses, read_heads: Vec::new(), connection })
+    }
+
     /// Opens a TLS connection that offers these ALPN protocols.
     pub(crate) async fn open(&self, protocols: &[&str]) -> io::Result<TlsStream<TcpStream>> {
         let mut tls = (*self.tls).clone();
@@ -104,16 +147,8 @@ impl Client {
         mut sender: http2::SendRequest<Full<bytes::Bytes>>,
         request: Request,
     ) -> hyper::Result<Answer> {
-        let uri = format!("https://{}{}", self.address, request.target);
-        let mut message = http::Request::builder().method(request.method.as_str()).uri(uri);
-        for (name, value) in &request.headers {
-            message = message.header(name, value);
-        }
-        let body = Full::from(request.body.unwrap_or_default());
-        let (head, body) = sender
-            .send_request(message.body(body).expect("the request is valid"))
-            .await?
-            .into_parts();
+        let method = request.method.clone();
+        let (head, body) = sender.send_request(self.message(request)).await?.into_parts();
         let text =
             |value: &http::HeaderValue| value.as_bytes().iter().copied().map(char::from).collect();
         let headers = head
@@ -122,7 +157,17 @@ impl Client {
             .map(|(name, value)| (name.as_str().to_owned(), text(value)))
             .collect();
         let body = body.collect().await?.to_bytes().to_vec();
-        Ok(Answer { method: request.method, status: head.status.as_u16(), headers, body })
+        Ok(Answer { method, status: head.status.as_u16(), headers, body })
+    }
+
+    fn message(&self, request: Request) -> http::Request<Full<bytes::Bytes>> {
+        let uri = format!("https://{}{}", self.address, request.target);
+        let mut message = http::Request::builder().method(request.method.as_str()).uri(uri);
+        for (name, value) in &request.headers {
+            message = message.header(name, value);
+        }
+        let body = Full::from(request.body.unwrap_or_default());
+        message.body(body).expect("the request is valid")
     }
 
     /// Builds the request with the token of this client, unless the request has its own
