@@ -2,6 +2,7 @@
 
 mod connections;
 mod errors;
+mod fairness;
 mod history;
 mod images;
 mod memory;
@@ -31,6 +32,7 @@ pub(crate) fn tables(form: Form) -> Vec<Table> {
         reviews::of_strangers(form),
     ];
     tables.extend(connections::tables(form));
+    tables.extend(fairness::tables(form));
     tables.extend(shared::tables(form));
     tables.extend([proxy::table(form), small::table()]);
     tables
