@@ -46,7 +46,7 @@ impl Phase {
 }
 
 pub(crate) fn tables(form: Form) -> Vec<Table> {
-    let (posts, reads, watches) = (form.of(210, 1_000), form.of(450, 1_800), form.of(90, 900));
+    let (posts, reads, watches) = (form.of(210, 350), form.of(450, 1_800), form.of(90, 900));
     let held = vec![
         beside(format!("{posts} unfinished POSTs"), move |site| async move {
             let posts = (0..posts).map(|n| {
