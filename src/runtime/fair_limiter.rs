@@ -82,9 +82,19 @@ struct FlowHasher(u64);
 #[derive(Debug)]
 struct Waiter {
     ticket: u64,
+    turn: Turn,
     flow: Flow,
     amount: u64,
     granted: oneshot::Sender<FairShare>,
+}
+
+/// The place of a waiter in the queue of its flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// Before all new work, in a queue without a limit.
+    Continued,
+    /// At the end of a queue with a limit.
+    New,
 }
 
 /// Removes a waiter from its queue on drop.
@@ -137,13 +147,31 @@ impl FairLimiter {
         if let Some(share) = self.try_acquire(flow, amount) {
             return Ok(share);
         }
-        let (granted, grant) = oneshot::channel();
-        let ticket = self.enqueue(flow, amount, granted)?;
+        let waiting = self.enqueue(flow, amount, Turn::New)?;
+        timeout(self.options.wait, self.granted(waiting)).await.map_err(|_| Refusal::TimedOut)
+    }
+
+    /// Takes an amount for work that has begun, which can no longer be refused: it waits as long as
+    /// necessary, before new acquisitions of its flow. Such work should hold little of the capacity
+    /// while it waits.
+    pub async fn acquire_continued(self: &Arc<Self>, flow: Flow, amount: u64) -> FairShare {
+        if let Some(share) = self.try_acquire(flow, amount) {
+            return share;
+        }
+        match self.enqueue(flow, amount, Turn::Continued) {
+            Ok(waiting) => self.granted(waiting).await,
+            Err(_) => unreachable!("the queue of continued work has no limit"),
+        }
+    }
+
+    async fn granted(
+        self: &Arc<Self>,
+        (ticket, flow, grant): (u64, Flow, oneshot::Receiver<FairShare>),
+    ) -> FairShare {
         let _waiting = Waiting { limiter: self, flow, ticket };
-        // Capacity may have been released since the attempt above.
+        // Capacity may have been released since the last attempt.
         self.dispatch();
-        let grant = timeout(self.options.wait, grant).await.map_err(|_| Refusal::TimedOut)?;
-        Ok(grant.expect("only this future removes an ungranted waiter"))
+        grant.await.expect("only this future removes an ungranted waiter")
     }
 
     /// The use of the limit, in the order of [`PriorityLevel::ALL`].
@@ -175,18 +203,25 @@ impl FairLimiter {
         &self,
         flow: Flow,
         amount: u64,
-        granted: oneshot::Sender<FairShare>,
-    ) -> Result<u64, Refusal> {
+        turn: Turn,
+    ) -> Result<(u64, Flow, oneshot::Receiver<FairShare>), Refusal> {
         let amount = self.charged(flow, amount);
         let mut state = self.state.lock();
-        if state.queues.get(&key(flow)).map_or(0, VecDeque::len) >= self.options.queue {
-            return Err(Refusal::QueueFull);
-        }
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        let waiter = Waiter { ticket, flow, amount, granted };
-        state.queues.entry(key(flow)).or_default().push_back(waiter);
-        Ok(ticket)
+        let queue = state.queues.get(&key(flow));
+        let length = queue.map_or(0, VecDeque::len);
+        let continued =
+            queue.map_or(0, |queue| queue.partition_point(|each| each.turn == Turn::Continued));
+        let position = match turn {
+            Turn::Continued => continued,
+            Turn::New if length - continued < self.options.queue => length,
+            Turn::New => return Err(Refusal::QueueFull),
+        };
+        let (granted, grant) = oneshot::channel();
+        let waiter = Waiter { ticket, turn, flow, amount, granted };
+        state.queues.entry(key(flow)).or_default().insert(position, waiter);
+        Ok((ticket, flow, grant))
     }
 
     /// Grants free capacity to waiters.
@@ -330,6 +365,13 @@ impl FairShare {
             self.limiter.release(self.flow, excess);
         }
     }
+
+    /// Splits off a share of `amount`, or of everything if it is less.
+    pub fn split(&mut self, amount: u64) -> Self {
+        let amount = amount.min(self.amount);
+        self.amount -= amount;
+        Self { limiter: Arc::clone(&self.limiter), flow: self.flow, amount }
+    }
 }
 
 impl Drop for FairShare {
@@ -351,130 +393,4 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use futures_util::FutureExt;
-
-    use super::*;
-
-    const LIMIT: FairLimit = FairLimit { capacity: 32, queue: 2, wait: Duration::from_secs(3600) };
-
-    fn user(id: u64) -> Flow {
-        Flow { level: PriorityLevel::Users, id, shares: NonZeroU32::MIN }
-    }
-
-    fn stranger(id: u64) -> Flow {
-        Flow { level: PriorityLevel::Unauthenticated, ..user(id) }
-    }
-
-    fn system(id: u64) -> Flow {
-        Flow { level: PriorityLevel::System, ..user(id) }
-    }
-
-    fn with_shares(id: u64, shares: u32) -> Flow {
-        Flow { shares: NonZeroU32::new(shares).unwrap(), ..user(id) }
-    }
-
-    fn take_all(limiter: &Arc<FairLimiter>, flow: Flow) -> Vec<FairShare> {
-        std::iter::from_fn(|| limiter.try_acquire(flow, 1)).collect()
-    }
-
-    #[test]
-    fn flow_and_level_have_a_maximum() {
-        let limiter = FairLimiter::new(LIMIT);
-        let held: Vec<_> = (0..9).map(|id| take_all(&limiter, user(id))).collect();
-        let sizes: Vec<_> = held.iter().map(Vec::len).collect();
-        assert_eq!(sizes, [6, 6, 6, 6, 0, 0, 0, 0, 0]);
-        assert_eq!(take_all(&limiter, stranger(1)).len(), 1);
-        assert_eq!(take_all(&limiter, system(1)).len(), 8);
-        assert!(limiter.try_acquire(Flow::INTERNAL, 100).is_some());
-        drop(held);
-        assert_eq!(limiter.usage(), [LevelUsage::default(); 4]);
-    }
-
-    #[test]
-    fn shares_multiply_the_maximum_of_a_flow() {
-        let limiter = FairLimiter::new(LIMIT);
-        assert_eq!(take_all(&limiter, with_shares(1, 2)).len(), 12);
-        assert_eq!(take_all(&limiter, with_shares(1, 100)).len(), 24);
-    }
-
-    #[test]
-    fn amount_over_a_maximum_is_granted_alone() {
-        let limiter = FairLimiter::new(LIMIT);
-        let share = limiter.try_acquire(user(1), u64::MAX).unwrap();
-        assert_eq!(share.amount(), 24);
-        assert!(limiter.try_acquire(user(2), 1).is_none());
-        drop(share);
-        let mut large = limiter.try_acquire(user(1), 20).unwrap();
-        assert!(limiter.try_acquire(user(1), 1).is_none());
-        large.shrink_to(5);
-        assert!(limiter.try_acquire(user(1), 1).is_some());
-        assert!(limiter.try_acquire(user(2), 20).is_none());
-    }
-
-    #[tokio::test]
-    async fn released_capacity_goes_to_the_flow_that_holds_least() {
-        let limiter = FairLimiter::new(LIMIT);
-        let mut held: Vec<_> = (1..=4).map(|id| take_all(&limiter, user(id))).collect();
-        let mut greedy = Box::pin(limiter.acquire(user(1), 1));
-        assert!(greedy.as_mut().now_or_never().is_none());
-        let mut modest = Box::pin(limiter.acquire(user(9), 1));
-        assert!(modest.as_mut().now_or_never().is_none());
-        // The first waiter is at its own maximum until one of its shares is released.
-        held[0].pop();
-        let share = modest.now_or_never().unwrap().unwrap();
-        assert!(greedy.as_mut().now_or_never().is_none());
-        drop(share);
-        assert!(greedy.now_or_never().unwrap().is_ok());
-    }
-
-    #[tokio::test]
-    async fn queue_of_a_flow_is_bounded() {
-        let limiter = FairLimiter::new(LIMIT);
-        let _held = take_all(&limiter, user(1));
-        let mut waiting: Vec<_> =
-            (0..LIMIT.queue).map(|_| Box::pin(limiter.acquire(user(1), 1))).collect();
-        assert!(waiting.iter_mut().all(|each| each.as_mut().now_or_never().is_none()));
-        let refused = limiter.acquire(user(1), 1).now_or_never().unwrap();
-        assert_eq!(refused.unwrap_err(), Refusal::QueueFull);
-        assert!(limiter.acquire(user(2), 1).now_or_never().unwrap().is_ok());
-        // A dropped waiter leaves its place to another.
-        waiting.pop();
-        let mut another = Box::pin(limiter.acquire(user(1), 1));
-        assert!(another.as_mut().now_or_never().is_none());
-        assert_eq!(limiter.usage()[PriorityLevel::Users as usize].waiting, LIMIT.queue);
-    }
-
-    #[tokio::test]
-    async fn wait_is_bounded() {
-        let limiter = FairLimiter::new(FairLimit { wait: Duration::from_millis(1), ..LIMIT });
-        let _held = take_all(&limiter, user(1));
-        assert_eq!(limiter.acquire(user(1), 1).await.unwrap_err(), Refusal::TimedOut);
-        assert_eq!(limiter.usage()[PriorityLevel::Users as usize].waiting, 0);
-    }
-
-    #[tokio::test]
-    async fn share_of_a_waiter_that_has_gone_is_released() {
-        let limiter = FairLimiter::new(LIMIT);
-        let held = take_all(&limiter, user(1));
-        let mut waiter = Box::pin(limiter.acquire(user(1), 1));
-        assert!(waiter.as_mut().now_or_never().is_none());
-        drop(held);
-        drop(waiter);
-        assert_eq!(limiter.usage(), [LevelUsage::default(); 4]);
-    }
-
-    #[tokio::test]
-    async fn large_waiter_does_not_delay_small_ones() {
-        let limiter = FairLimiter::new(LIMIT);
-        let mut held = take_all(&limiter, user(1));
-        held.extend(take_all(&limiter, user(2)));
-        let mut large = Box::pin(limiter.acquire(user(3), 24));
-        assert!(large.as_mut().now_or_never().is_none());
-        assert!(limiter.acquire(user(4), 1).now_or_never().unwrap().is_ok());
-        drop(held);
-        assert!(large.now_or_never().unwrap().is_ok());
-    }
-}
+mod tests;

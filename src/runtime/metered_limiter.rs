@@ -48,6 +48,20 @@ impl MeteredLimiter {
         }
     }
 
+    /// Takes an amount for work that has begun. See [`FairLimiter::acquire_continued`].
+    pub async fn acquire_continued(&self, flow: Flow, amount: u64) -> FairShare {
+        match self.limiter.try_acquire(flow, amount) {
+            Some(share) => share,
+            None => {
+                let begun = Instant::now();
+                let share = Box::pin(self.limiter.acquire_continued(flow, amount)).await;
+                let (level, waited) = (flow.level.name(), begun.elapsed());
+                self.metrics.flows().record_wait(self.limit, level, waited);
+                share
+            }
+        }
+    }
+
     /// The limiter.
     pub fn limiter(&self) -> &Arc<FairLimiter> {
         &self.limiter
