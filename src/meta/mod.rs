@@ -3,6 +3,7 @@
 //! Data and JSON format only; independent of images, storage and HTTP.
 
 mod base64;
+pub mod byte_size;
 pub mod duration;
 pub mod excerpt;
 pub mod field;

@@ -3,6 +3,8 @@
 mod backoff;
 mod fair_limiter;
 mod flow;
+mod memory_budget;
+mod memory_limit;
 mod metered_limiter;
 mod reloadable;
 mod single_flight;
@@ -10,6 +12,9 @@ mod single_flight;
 pub use backoff::Backoff;
 pub use fair_limiter::{FairLimit, FairLimiter, FairShare, LevelUsage, Refusal};
 pub use flow::{Flow, PriorityLevel};
+pub(crate) use memory_budget::bounded;
+pub use memory_budget::{ChosenBudget, MemoryBudget, MemoryOptions, MemoryUse};
+pub use memory_limit::{MemoryLimit, MemorySource};
 pub use metered_limiter::MeteredLimiter;
 pub use reloadable::{Reload, Reloadable};
 pub use single_flight::SingleFlight;
