@@ -3,6 +3,7 @@
 //!
 //! Nothing here is async, reads a store or knows HTTP.
 
+pub mod body_cost;
 pub mod body_limits;
 pub mod field_validation;
 pub mod go_fmt;

@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::machinery::body_limits;
+use crate::machinery::body_cost;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ManagedFieldsEntry, excerpt, go_json};
 
@@ -75,15 +75,8 @@ pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, String> {
     Ok(documents.into_iter().next().unwrap_or_default())
 }
 
-/// Minimum limit for the nodes of an expanded YAML body, and for the events that its aliases
-/// replay. A few kilobytes of YAML with a shared `&base` reach thousands. This many nodes take
-/// about 3 MiB of memory, as much as the largest body.
-const MIN_YAML_NODES: usize = 20_000;
 /// Minimum limit for the scalars of an expanded YAML body, in bytes.
 const MIN_YAML_SCALAR_BYTES: usize = 256 << 10;
-/// Maximum number of nodes that the longest YAML body may expand to. A key is a node as well, so an
-/// object has up to two for each of its values.
-const MAX_YAML_NODES: usize = 2 * body_limits::MAX_VALUES + 1000;
 
 /// Options of the YAML reader.
 ///
@@ -95,7 +88,7 @@ pub(crate) fn yaml_options(
     body: &[u8],
     duplicate_keys: serde_saphyr::DuplicateKeyPolicy,
 ) -> serde_saphyr::Options {
-    let max_nodes = (body.len() / 2).clamp(MIN_YAML_NODES, MAX_YAML_NODES);
+    let max_nodes = body_cost::max_yaml_nodes(body);
     let max_bytes = (body.len() * 2).max(MIN_YAML_SCALAR_BYTES);
     let defaults = serde_saphyr::Budget::default();
     serde_saphyr::options! {
