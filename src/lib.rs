@@ -110,12 +110,14 @@
 //!
 //! 1. Steps 1 to 4 of the GET, except that `in_flight` admits the request after step 2. The
 //!    deadline of a write is 34 seconds at most.
-//! 2. `read` in `server/request_body.rs` reads the body, within the memory for bodies (`Memory` in
-//!    `server/memory.rs`) and [`endpoints::decode::MAX_BODY_BYTES`]. It must arrive at a minimum
-//!    rate.
-//! 3. [`endpoints::serve::Api::serve`] as above. A request with a large body, or one that meets a
-//!    large stored object, waits for a slot of a [`registry::pool::Pool`] and is polled as blocking
-//!    from then on, so that it delays no other request. The create handler of
+//! 2. `read` in `server/request_body.rs` reads the body, within its part of the
+//!    [`runtime::MemoryBudget`] and [`endpoints::decode::MAX_BODY_BYTES`]. It must arrive at a
+//!    minimum rate.
+//! 3. [`endpoints::serve::Api::serve`] as above. The [`registry::workload::Workload`] of the request
+//!    reserves the memory that the body decodes to ([`machinery::body_cost`]), and that of stored
+//!    objects before they are decoded. A request with a large body, or one that meets a large
+//!    stored object, is polled in slots of a [`registry::pool::Pool`] from then on, as blocking, so
+//!    that it delays no other request. The create handler of
 //!    [`endpoints::endpoint::Builder::create`] reads the options, decodes JSON, YAML or protobuf
 //!    ([`endpoints::decode`]) with field validation ([`machinery::field_validation`]), and passes
 //!    the options on in the [`registry::actor::Actor`]. From here on the code knows no HTTP.
@@ -173,6 +175,12 @@
 //!   limited list the server finds the last key first, because `metadata.continue` is sent before
 //!   `items`; with a selector it reads the objects up to that key twice. So does a list in
 //!   protobuf, because its length is sent first.
+//! * **Memory** that grows with requests is charged to the user, to one budget
+//!   ([`runtime::MemoryBudget`]), before it is allocated. A request that waits for memory holds
+//!   little: it drops what it has read and reads it again. A response keeps its share until its
+//!   last byte is sent, because the share belongs to the bytes. A watch or list that has begun is
+//!   not refused; it lags. Readers of the tags of a large stream share one decoded copy
+//!   (`SharedStreams` in `resources/shared_streams.rs`).
 //! * **Protobuf** ([`machinery::protobuf`]) is translated from and to JSON in one pass, so each
 //!   rule exists once. Tables ([`meta::protobuf`], [`api::protobuf`]) give each field its number; a
 //!   test compares them with the Rust types.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
 use http::{HeaderMap, HeaderName, Method, header};
 use prometheus_client::metrics::counter::Counter;
 
@@ -10,18 +11,21 @@ use crate::auth::{User, is_websocket};
 use crate::cluster::Namespaces;
 use crate::endpoints::context::{RequestContext, Transport};
 use crate::endpoints::endpoint::{Endpoint, RequestScope};
-use crate::endpoints::negotiation::Accept;
+use crate::endpoints::negotiation::{Accept, Media};
 use crate::endpoints::request_info::{PathPrefix, RequestInfo, ResourceInfo};
 use crate::endpoints::response::ApiResponse;
+use crate::endpoints::response_body::ResponseBody;
 use crate::endpoints::verb::Verb;
+use crate::machinery::body_cost;
 use crate::machinery::body_limits;
 use crate::machinery::patch;
 use crate::meta::{Status, Time};
 use crate::registry::actor::{Actor, DryRun};
 use crate::registry::permission::Permissions;
-use crate::registry::pool::{Pool, Workload};
+use crate::registry::pool::{LARGE_BODY, Pool};
 use crate::registry::verbs::Scope;
-use crate::runtime::Flow;
+use crate::registry::workload::{BudgetAccount, MemoryFactor, WorkKind, Workload};
+use crate::runtime::{Flow, MemoryBudget};
 use crate::telemetry::metrics::Metrics;
 
 /// A request that is authenticated and authorized, with its body read.
@@ -45,29 +49,29 @@ pub struct Api {
     endpoints: Vec<Endpoint>,
     namespaces: Namespaces,
     permissions: Permissions,
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
+    memory: MemoryBudget,
     /// The pool for large reads. It is separate so that reads do not delay writes.
-    reading: Pool,
+    reading: Arc<Pool>,
     /// The pool for large writes.
-    writing: Pool,
+    writing: Arc<Pool>,
 }
 
 impl Api {
-    /// An API with these resources, in the order of discovery.
+    /// An API with these resources, in the order of discovery. Its memory has no limit.
     pub fn new(endpoints: Vec<Endpoint>, namespaces: Namespaces, permissions: Permissions) -> Self {
-        Self {
-            endpoints,
-            namespaces,
-            permissions,
-            metrics: None,
-            reading: Pool::default(),
-            writing: Pool::default(),
-        }
+        let metrics = Arc::new(Metrics::new());
+        let memory = MemoryBudget::new(u64::MAX, &metrics);
+        let pool = || Arc::new(Pool::new(&metrics));
+        let (reading, writing) = (pool(), pool());
+        Self { endpoints, namespaces, permissions, metrics, memory, reading, writing }
     }
 
-    /// Adds metrics, which count watch events.
-    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
-        Self { metrics: Some(metrics), ..self }
+    /// The same API, whose requests share a memory budget and are counted.
+    pub fn within(self, memory: MemoryBudget, metrics: Arc<Metrics>) -> Self {
+        let pool = || Arc::new(Pool::new(&metrics));
+        let (reading, writing) = (pool(), pool());
+        Self { memory, metrics, reading, writing, ..self }
     }
 
     /// The resources.
@@ -126,6 +130,10 @@ impl Api {
         };
         check_parameters(info, scope)?;
         let pool = if info.method == Method::GET { &self.reading } else { &self.writing };
+        let load = self.workload(request.flow, info.method, scope, representation.media);
+        if request.body.len() > LARGE_BODY {
+            load.set_large();
+        }
         let agent =
             text(request.headers, header::USER_AGENT).filter(|_| info.method != Method::GET);
         let cx = Arc::new(RequestContext {
@@ -136,7 +144,7 @@ impl Api {
                 field_manager: String::new(),
                 permissions: self.permissions.for_flow(request.flow),
                 namespaces: self.namespaces.clone(),
-                load: Workload::of_body(request.body.len()),
+                load: load.clone(),
             },
             at: resource.object_ref(),
             query: info.query.clone(),
@@ -148,21 +156,68 @@ impl Api {
             events_sent: self.events_sent(endpoint, scope),
         });
         let work = async {
-            body_limits::check_value_count(&cx.body)?;
-            Ok(handler(cx.clone()).await?.compressed(request.headers))
+            if !cx.body.is_empty() {
+                body_limits::check_value_count(&cx.body)?;
+                let decoded = body_cost::decoded_bytes(content_type.unwrap_or_default(), &cx.body);
+                load.reserve_body(decoded).await?;
+            }
+            let response = handler(cx.clone()).await?.compressed(request.headers);
+            charged(response, &load, pool).await
         };
-        pool.run(&cx.actor.load, work).await
+        pool.run(&load, work).await
+    }
+
+    /// The workload of a request before its body is decoded.
+    fn workload(&self, flow: Flow, method: &Method, scope: RequestScope, media: Media) -> Workload {
+        let kind = match (scope, method) {
+            (RequestScope::Changes { .. }, _) => WorkKind::Watch,
+            (_, &Method::GET) => WorkKind::Read,
+            _ => WorkKind::Write,
+        };
+        let factor = match (kind, method) {
+            (WorkKind::Write, &Method::PATCH) => MemoryFactor::Patch,
+            (WorkKind::Write, _) => MemoryFactor::Write,
+            (WorkKind::Read | WorkKind::Watch, _) if media == Media::Yaml => MemoryFactor::ReadYaml,
+            (WorkKind::Read | WorkKind::Watch, _) => MemoryFactor::Read,
+        };
+        Workload::charged(BudgetAccount { budget: self.memory.clone(), flow }, kind, factor)
     }
 
     /// The counter of the events of a watch; none for other requests.
     fn events_sent(&self, endpoint: &Endpoint, scope: RequestScope) -> Option<Counter> {
-        match (scope, &self.metrics) {
-            (RequestScope::Changes { .. }, Some(metrics)) => {
-                Some(metrics.watch_events(endpoint.resource))
-            }
-            _ => None,
+        match scope {
+            RequestScope::Changes { .. } => Some(self.metrics.watch_events(endpoint.resource)),
+            RequestScope::Object { .. } | RequestScope::Collection { .. } => None,
         }
     }
+}
+
+/// A response whose body keeps its memory until it is sent. The rest of what the request has
+/// reserved is released when the request ends.
+///
+/// # Errors
+/// 429 for a read if the memory is used up. The response to a write is covered by what the write has
+/// reserved, and a refusal would hide that the change is made.
+async fn charged(
+    mut response: ApiResponse,
+    load: &Workload,
+    pool: &Arc<Pool>,
+) -> Result<ApiResponse, Status> {
+    response.body = match response.body {
+        ResponseBody::Full(bytes) => {
+            if load.kind() == WorkKind::Read {
+                load.reserve_memory(bytes.len() as u64).await?;
+            }
+            ResponseBody::Full(load.charge(bytes))
+        }
+        ResponseBody::Chunks(chunks) => {
+            let charging = load.clone();
+            let chunks = chunks.map_ok(move |chunk| charging.charge(chunk)).boxed();
+            ResponseBody::Chunks(pool.stream(load, chunks))
+        }
+        ResponseBody::Events(chunks) => ResponseBody::Events(pool.stream(load, chunks)),
+    };
+    Ok(response)
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {

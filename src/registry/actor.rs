@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::permission::Permissions;
-use super::pool::Workload;
+use super::workload::Workload;
 use crate::auth::{Authorizer, User};
 use crate::cluster::Namespaces;
 use crate::machinery::group_version::GroupVersion;

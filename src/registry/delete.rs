@@ -73,7 +73,7 @@ impl<T: Kind, S: Strategy<T>> DeleteCollection<T> for ObjectStore<T, S> {
         options: &DeleteOptions,
         list: &ListOptions,
     ) -> Result<ListPage<StoredObjects<T, S>>, Status> {
-        let mut page = self.selected(at, scope, list)?;
+        let mut page = self.selected(&actor.load, at, scope, list)?;
         // Both streams must read the same revision.
         page.objects.fix_revision().await?;
         let (mut objects, mut remaining) =

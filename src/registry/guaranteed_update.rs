@@ -10,9 +10,9 @@ use super::admission::chain::{AdmissionChain, Admitted};
 use super::history_limit::HistoryLimiter;
 use super::object_change::ObjectChange;
 use crate::meta::Status;
-use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
+use crate::registry::workload::Workload;
 use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, StoreError, Txn};
 
 /// The next step of a transaction, decided from what was read.
@@ -155,7 +155,7 @@ impl Storage {
     ///
     /// # Errors
     /// Errors of `decide` and of the admission chain, 422 for a transaction that reads too much,
-    /// 429 beyond the limits of its account, and store failures.
+    /// 429 beyond the limits of its account or if the memory is used up, and store failures.
     pub async fn guaranteed_update<R>(
         &self,
         actor: &Actor,
@@ -168,7 +168,7 @@ impl Storage {
         loop {
             // Values may have grown since the last attempt.
             if !load.fits(read_set.bytes()) {
-                load.acquire_slot().await;
+                load.reserve(read_set.bytes()).await?;
             }
             let (changes, result) = match decide(&read_set, &admitted)? {
                 UpdateDecision::Keep(result) => return Ok(UpdateOutcome::Unchanged(result)),

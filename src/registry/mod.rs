@@ -25,4 +25,5 @@ pub mod strategy;
 mod update;
 pub mod verbs;
 pub mod watch;
+pub mod workload;
 pub mod write;

@@ -18,7 +18,6 @@ use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::{GetOptions, ListOptions};
 use crate::registry::outcome::ReadResult;
 use crate::registry::page::{self, PageOptions};
-use crate::registry::pool::Workload;
 use crate::registry::read;
 use crate::registry::storage_errors::status_of;
 use crate::registry::strategy::{Dependencies, Strategy, ValidationErrors};
@@ -26,6 +25,7 @@ use crate::registry::verbs::{self, Get};
 use crate::registry::watch::{
     ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource,
 };
+use crate::registry::workload::Workload;
 use crate::store::{Change, Charge, Entry, Key, Store, StoreError};
 
 /// The stored objects of a resource.
@@ -135,13 +135,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         options: &GetOptions,
         name: &str,
     ) -> Result<Option<T>, Status> {
+        self.check_least_version(options).await?;
+        self.find(&actor.load, at.namespace(), name).await
+    }
+
+    /// Checks the resourceVersion in the options of a read, which is a lower bound.
+    ///
+    /// # Errors
+    /// 400 for a malformed resourceVersion, 504 for one in the future, and store failures.
+    pub async fn check_least_version(&self, options: &GetOptions) -> Result<(), Status> {
         if let Some(requested) = page::least_version(options)? {
             let current = self.store().current().await.map_err(|error| status_of(&error))?;
             if requested > current {
                 return Err(status_of(&StoreError::Future { requested, current }));
             }
         }
-        self.find(&actor.load, at.namespace(), name).await
+        Ok(())
     }
 
     /// Reads the latest revision of an object. Large objects are decoded in a slot of the pool.
@@ -219,7 +228,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The change that replaces `old` with `new` under a key, charged to the namespace.
     ///
     /// # Errors
-    /// 413 for an object over the size limit.
+    /// 413 for an object over the size limit, unless it was larger before.
     pub fn change(
         &self,
         key: &Key,
@@ -232,7 +241,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             None => Change::Delete(key.clone()),
             Some(new) => {
                 let value = self.strategy.encode(new);
-                if value.len() > self.max_bytes {
+                let shrinks =
+                    || old.is_some_and(|old| value.len() < self.strategy.encode(old).len());
+                if value.len() > self.max_bytes && !shrinks() {
                     return Err(self.too_large(name, value.len()));
                 }
                 Change::Put(key.clone(), value.into())
@@ -315,7 +326,7 @@ impl<T: Kind, S: Strategy<T>> Get<T> for ObjectStore<T, S> {
 impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
     async fn watch(
         self: Arc<Self>,
-        _: &Actor,
+        actor: &Actor,
         at: &ObjectRef,
         scope: verbs::Scope,
         options: &ListOptions,
@@ -325,6 +336,7 @@ impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
         let (store, cache, prefix) = (self.storage.store(), &self.watch_cache, &*self.prefix(""));
         ObjectWatch::begin(
             WatchSource { store, cache, prefix, reader: self.clone() },
+            &actor.load,
             scope,
             options,
         )

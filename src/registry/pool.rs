@@ -1,66 +1,49 @@
 //! A bounded pool for large requests.
 //!
 //! Decoding, patching and validating is CPU-bound work that would block other requests on the same
-//! runtime worker. A request with a large body, or with large stored objects, therefore acquires
-//! one of a few slots. From then on each poll of its future runs in [`block_in_place`], so tokio
-//! moves the other tasks of that worker to another thread. Threads and decoded values for large
-//! requests are bounded by the number of slots, not by the number of workers. A request that waits
-//! for a slot holds little more than the bytes of its body.
+//! runtime worker. A request with a large body, or with large stored objects, is therefore polled
+//! in one of a few slots, and in [`block_in_place`], so that tokio moves the other tasks of that
+//! worker to another thread. A slot is held during one poll only: a request that waits for the
+//! store or for an access review holds none. What it holds in memory is charged to its
+//! [`Workload`].
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::task::block_in_place;
 
+use super::workload::Workload;
 use crate::meta::Status;
+use crate::runtime::{FairLimit, FairShare, MeteredLimiter, PriorityLevel, Refusal, bounded};
+use crate::telemetry::flow_metrics::SharedLimit;
+use crate::telemetry::metrics::Metrics;
 
-/// The size of a body above which a request is large, in bytes. One byte of a body decodes to up to
-/// 250 bytes of values.
+/// The size of a body above which a request is large, in bytes.
 pub const LARGE_BODY: usize = 64 << 10;
-/// The size of stored objects above which a request is large, in bytes. One stored byte decodes to
-/// about ten bytes; objects of this size take a few milliseconds.
-pub const LARGE_OBJECT: usize = 256 << 10;
 
-/// The number of slots of a pool.
-const SLOTS: usize = 2;
-/// The maximum number of waiting requests: half of the requests in flight, so that small requests
-/// still get through.
-const MAX_WAITING: usize = 100;
+/// The slots of a pool. One user gets a slot at most, and the other one stays free for others. A
+/// queue takes half of the mutating requests in flight, so that small ones still get through.
+const SLOTS: FairLimit = FairLimit { capacity: 2, queue: 100, wait: Duration::from_secs(10) };
 
 /// The slots for large requests of one kind.
-#[derive(Debug)]
 pub struct Pool {
-    slots: Semaphore,
-    queue: Semaphore,
-}
-
-/// The size of the work of one request, as far as it is known. Clones share the state.
-#[derive(Clone, Debug)]
-pub struct Workload(Arc<WorkloadState>);
-
-#[derive(Debug)]
-struct WorkloadState {
-    is_large: AtomicBool,
-    has_slot: AtomicBool,
-}
-
-/// A pool with all slots free.
-impl Default for Pool {
-    fn default() -> Self {
-        Self { slots: Semaphore::new(SLOTS), queue: Semaphore::new(MAX_WAITING) }
-    }
+    slots: MeteredLimiter,
 }
 
 impl Pool {
-    /// Runs the work of a request: at once while it is small, in a slot once it is large. The slot
-    /// is released when the work is done or dropped.
+    /// A pool with all slots free.
+    pub fn new(metrics: &Arc<Metrics>) -> Self {
+        Self { slots: MeteredLimiter::new(SharedLimit::LargeRequests, SLOTS, metrics) }
+    }
+
+    /// Runs the work of a request: at once while it is small, in slots once it is large.
     ///
     /// # Errors
-    /// Errors of the work, and 429 if too many requests wait for a slot.
+    /// Errors of the work, and 429 if the request gets no slot in time.
     ///
     /// # Panics
     /// Panics for a large request on a single-threaded runtime, as [`block_in_place`] does.
@@ -69,168 +52,228 @@ impl Pool {
         load: &Workload,
         work: impl Future<Output = Result<T, Status>>,
     ) -> Result<T, Status> {
-        // Declared before the work, so that the work is dropped before its slot.
-        let mut _slot = None;
         let mut work = pin!(work);
-        if !load.is_large() {
-            let small = poll_fn(|context| match work.as_mut().poll(context) {
-                Poll::Pending if load.is_large() => Poll::Ready(None),
-                polled => polled.map(Some),
-            });
-            if let Some(outcome) = small.await {
-                return outcome;
-            }
+        if let Some(outcome) = while_small(load, work.as_mut()).await {
+            return outcome;
         }
         // Boxed, because small requests never get here.
-        _slot = Some(Box::pin(self.acquire()).await?);
-        load.0.has_slot.store(true, Ordering::Relaxed);
-        poll_fn(|context| block_in_place(|| work.as_mut().poll(context))).await
+        let slot = Box::pin(self.acquire(load)).await.map_err(|_| Status::too_many_requests())?;
+        Box::pin(self.run_in_slots(load, slot, work)).await
     }
 
-    async fn acquire(&self) -> Result<SemaphorePermit<'_>, Status> {
-        if let Ok(slot) = self.slots.try_acquire() {
-            return Ok(slot);
-        }
-        let _turn = self.queue.try_acquire().map_err(|_| Status::too_many_requests())?;
-        Ok(self.slots.acquire().await.expect("the semaphore is never closed"))
-    }
-}
-
-impl Workload {
-    /// The workload of a request with a body of this size, which [`Pool::run`] is about to run.
-    pub fn of_body(bytes: usize) -> Self {
-        let (is_large, has_slot) = (AtomicBool::new(bytes > LARGE_BODY), AtomicBool::new(false));
-        Self(Arc::new(WorkloadState { is_large, has_slot }))
-    }
-
-    /// Returns true if the request may hold this many bytes of stored objects.
-    pub fn fits(&self, bytes: usize) -> bool {
-        bytes <= LARGE_OBJECT || self.0.has_slot.load(Ordering::Relaxed)
+    /// The items of a stream, each of which is produced in slots if it is large.
+    pub fn stream<T: Send + 'static>(
+        self: &Arc<Self>,
+        load: &Workload,
+        items: BoxStream<'static, T>,
+    ) -> BoxStream<'static, T> {
+        let state = (Arc::clone(self), load.clone(), items);
+        let items = stream::unfold(state, |(pool, load, mut items)| async move {
+            load.begin_part();
+            let mut next = items.next();
+            let item = match while_small(&load, Pin::new(&mut next)).await {
+                Some(item) => item,
+                None => Box::pin(pool.continue_in_slots(&load, Pin::new(&mut next))).await,
+            };
+            Some((item?, (pool, load, items)))
+        });
+        items.boxed()
     }
 
-    /// Waits for a slot unless the request has one. Callers should hold no lock and little memory.
-    pub async fn acquire_slot(&self) {
-        poll_fn(|context| {
-            if self.0.has_slot.load(Ordering::Relaxed) {
-                return Poll::Ready(());
+    async fn continue_in_slots<W: Future>(&self, load: &Workload, work: Pin<&mut W>) -> W::Output {
+        let slot = self.acquire_continued(load).await;
+        self.run_in_slots(load, slot, work).await
+    }
+
+    async fn run_in_slots<W: Future>(
+        &self,
+        load: &Workload,
+        mut slot: FairShare,
+        mut work: Pin<&mut W>,
+    ) -> W::Output {
+        load.slot_entered();
+        loop {
+            let polled =
+                poll_fn(|context| Poll::Ready(block_in_place(|| work.as_mut().poll(context))));
+            if let Poll::Ready(outcome) = polled.await {
+                return outcome;
             }
-            self.0.is_large.store(true, Ordering::Relaxed);
-            // `Pool::run` polls again once it has a slot; combinators in between must poll, too.
-            context.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+            drop(slot);
+            woken().await;
+            slot = self.acquire_continued(load).await;
+        }
     }
 
-    fn is_large(&self) -> bool {
-        self.0.is_large.load(Ordering::Relaxed)
+    /// Users that are exempt from limits wait, too, because the slots bound the threads.
+    async fn acquire(&self, load: &Workload) -> Result<FairShare, Refusal> {
+        match load.flow().level {
+            PriorityLevel::Exempt => Ok(self.acquire_continued(load).await),
+            _ => self.slots.acquire(load.flow(), 1).await,
+        }
+    }
+
+    async fn acquire_continued(&self, load: &Workload) -> FairShare {
+        self.slots.acquire_continued(bounded(load.flow()), 1).await
     }
 }
 
-/// The workload outside of a pool, such as that of CLI commands: it never waits.
-impl Default for Workload {
-    fn default() -> Self {
-        let (is_large, has_slot) = (AtomicBool::new(false), AtomicBool::new(true));
-        Self(Arc::new(WorkloadState { is_large, has_slot }))
+/// Polls work until it is done; none once it is large.
+async fn while_small<W: Future>(load: &Workload, mut work: Pin<&mut W>) -> Option<W::Output> {
+    if load.is_large() {
+        return None;
     }
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Pending if load.is_large() => Poll::Ready(None),
+        polled => polled.map(Some),
+    })
+    .await
+}
+
+/// Waits until the task is woken, by the work that has just been polled.
+async fn woken() {
+    let mut is_woken = false;
+    poll_fn(|_| match std::mem::replace(&mut is_woken, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc;
-    use std::time::Duration;
 
     use futures_util::FutureExt;
     use tokio::sync::oneshot;
     use tokio::time::timeout;
 
     use super::*;
+    use crate::registry::workload::tests::account;
+    use crate::registry::workload::{LARGE_OBJECT, MemoryFactor, WorkKind};
 
-    const LARGE: usize = LARGE_BODY + 1;
     const SOON: Duration = Duration::from_secs(30);
 
-    /// A pool with all slots taken until the senders are dropped.
-    async fn full_pool() -> (Arc<Pool>, Vec<oneshot::Sender<()>>) {
-        let pool = Arc::new(Pool::default());
+    fn small(user: u64) -> Workload {
+        Workload::charged(account(user), WorkKind::Read, MemoryFactor::Read)
+    }
+
+    fn large(user: u64) -> Workload {
+        let load = small(user);
+        load.set_large();
+        load
+    }
+
+    fn pool() -> Arc<Pool> {
+        Arc::new(Pool::new(&Arc::new(Metrics::new())))
+    }
+
+    /// Takes the slots of these users until the senders are dropped.
+    async fn fill(pool: &Arc<Pool>, users: &[u64]) -> Vec<mpsc::Sender<()>> {
         let mut ends = Vec::new();
-        for _ in 0..SLOTS {
-            let (end, ended) = oneshot::channel::<()>();
-            let (pool, (begin, begun)) = (pool.clone(), oneshot::channel());
+        for user in users {
+            let (end, ended) = mpsc::channel::<()>();
+            let (pool, load, (begin, begun)) = (pool.clone(), large(*user), oneshot::channel());
             tokio::spawn(async move {
-                let work = async {
+                let work = async move {
                     let _ = begin.send(());
-                    let _ = ended.await;
+                    let _ = ended.recv_timeout(SOON);
                     Ok(())
                 };
-                pool.run(&Workload::of_body(LARGE), work).await
+                pool.run(&load, work).await
             });
             begun.await.unwrap();
             ends.push(end);
         }
-        (pool, ends)
+        ends
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
     async fn only_worker_stays_free_while_a_slot_is_busy() {
-        let (pool, (release, released)) = (Arc::new(Pool::default()), mpsc::channel::<()>());
-        let large = tokio::spawn(async move {
+        let (pool, (release, released)) = (pool(), mpsc::channel::<()>());
+        let busy = tokio::spawn(async move {
             let work = async move { released.recv_timeout(SOON).map_err(|_| Status::success()) };
-            pool.run(&Workload::of_body(LARGE), work).await
+            pool.run(&large(1), work).await
         });
         // This task needs the worker that the other one blocks.
         tokio::spawn(async move { release.send(()) }).await.unwrap().unwrap();
-        assert!(large.await.unwrap().is_ok());
+        assert!(busy.await.unwrap().is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 8)]
-    async fn large_requests_are_bounded_by_slots() {
-        let (pool, counts) =
-            (Arc::new(Pool::default()), Arc::new((AtomicUsize::new(0), AtomicUsize::new(0))));
-        let work = |_| {
+    async fn polls_of_large_requests_are_bounded_by_slots() {
+        let (pool, counts) = (pool(), Arc::new((AtomicUsize::new(0), AtomicUsize::new(0))));
+        let work = |user| {
             let (pool, counts) = (pool.clone(), counts.clone());
             tokio::spawn(async move {
                 let work = async {
-                    let now = counts.0.fetch_add(1, Ordering::SeqCst) + 1;
-                    counts.1.fetch_max(now, Ordering::SeqCst);
-                    tokio::task::yield_now().await;
-                    counts.0.fetch_sub(1, Ordering::SeqCst);
+                    for _ in 0..3 {
+                        let now = counts.0.fetch_add(1, Ordering::SeqCst) + 1;
+                        counts.1.fetch_max(now, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        counts.0.fetch_sub(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                    }
                     Ok(())
                 };
-                pool.run(&Workload::of_body(LARGE), work).await
+                pool.run(&large(user), work).await
             })
         };
         for done in futures_util::future::join_all((0..50).map(work)).await {
             done.unwrap().unwrap();
         }
-        assert!(counts.1.load(Ordering::SeqCst) <= SLOTS);
+        assert!(counts.1.load(Ordering::SeqCst) <= SLOTS.capacity as usize);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn request_that_waits_holds_no_slot() {
+        let pool = pool();
+        let mut waiting: Vec<_> = (0..50)
+            .map(|_| Box::pin(async { pool.run(&large(1), std::future::pending()).await }))
+            .collect();
+        for each in &mut waiting {
+            assert!(each.as_mut().now_or_never().is_none_or(|done: Result<(), _>| done.is_ok()));
+        }
+        let load = large(1);
+        let other = pool.run(&load, async { Ok(()) });
+        assert!(timeout(SOON, other).await.unwrap().is_ok());
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn small_request_needs_a_slot_only_once_it_grows() {
-        let (pool, ends) = full_pool().await;
-        let small = Workload::of_body(LARGE_BODY);
-        assert_eq!(
-            pool.run(&small, async { Ok(small.fits(LARGE_OBJECT)) }).now_or_never(),
-            Some(Ok(true))
-        );
+        let pool = pool();
+        let ends = fill(&pool, &[1, 2]).await;
+        let load = small(3);
+        let fits = async { Ok(load.fits(LARGE_OBJECT / 1024)) };
+        assert_eq!(pool.run(&load, fits).now_or_never(), Some(Ok(true)));
         let growing = async {
-            assert!(!small.fits(LARGE_OBJECT + 1));
-            small.acquire_slot().await;
-            Ok(small.fits(LARGE_OBJECT + 1))
+            assert!(!load.fits(LARGE_OBJECT + 1));
+            load.reserve(LARGE_OBJECT + 1).await?;
+            Ok(load.fits(LARGE_OBJECT + 1))
         };
-        let mut growing = Box::pin(pool.run(&small, growing));
+        let mut growing = Box::pin(pool.run(&load, growing));
         assert!(growing.as_mut().now_or_never().is_none());
         drop(ends);
         assert_eq!(timeout(SOON, growing).await.unwrap(), Ok(true));
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn full_queue_rejects_requests_at_once() {
-        let (pool, ends) = full_pool().await;
-        let load = Workload::of_body(LARGE);
+    async fn one_user_leaves_a_slot_to_others() {
+        let pool = pool();
+        let _ends = fill(&pool, &[1]).await;
+        let mut second = Box::pin(async { pool.run(&large(1), async { Ok(()) }).await });
+        assert!(second.as_mut().now_or_never().is_none());
+        let other = pool.run(&large(2), async { Ok(()) }).now_or_never();
+        assert_eq!(other, Some(Ok(())));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn full_queue_of_a_user_rejects_requests_at_once() {
+        let pool = pool();
+        let ends = fill(&pool, &[1, 2]).await;
+        let load = large(1);
         let mut waiting: Vec<_> =
-            (0..MAX_WAITING).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
+            (0..SLOTS.queue).map(|_| Box::pin(pool.run(&load, async { Ok(()) }))).collect();
         assert!(waiting.iter_mut().all(|each| each.as_mut().now_or_never().is_none()));
         let refused = pool.run(&load, async { Ok(()) }).now_or_never().unwrap().unwrap_err();
         assert_eq!((refused.code, refused.details.unwrap().retry_after_seconds), (429, 1));
@@ -246,17 +289,37 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn dropped_or_panicking_work_releases_its_slot() {
-        let pool = Pool::default();
-        for _ in 0..=SLOTS {
-            let endless = pool
-                .run(&Workload::of_body(LARGE), std::future::pending::<Result<(), _>>())
-                .now_or_never();
+        let pool = pool();
+        for _ in 0..=SLOTS.capacity {
+            let endless =
+                pool.run(&large(1), std::future::pending::<Result<(), _>>()).now_or_never();
             assert!(endless.is_none());
-            let load = Workload::of_body(LARGE);
+            let load = large(1);
             let panics =
                 std::panic::AssertUnwindSafe(pool.run::<()>(&load, async { panic!("a bug") }));
             assert!(panics.catch_unwind().await.is_err());
         }
-        assert_eq!(pool.slots.available_permits(), SLOTS);
+        let users = PriorityLevel::Users as usize;
+        assert_eq!(pool.slots.limiter().usage()[users].held, 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn each_large_item_of_a_stream_takes_a_slot() {
+        let pool = pool();
+        let (load, ends) = (small(3), fill(&pool, &[1, 2]).await);
+        let sizes = stream::iter([0, LARGE_OBJECT + 1, 0]).then({
+            let load = load.clone();
+            move |size| {
+                let load = load.clone();
+                async move { load.reserve(size).await.map(|()| size) }
+            }
+        });
+        let mut items = pool.stream(&load, sizes.boxed());
+        assert_eq!(items.next().now_or_never(), Some(Some(Ok(0))));
+        assert_eq!(items.next().now_or_never(), None);
+        drop(ends);
+        assert_eq!(timeout(SOON, items.next()).await.unwrap(), Some(Ok(LARGE_OBJECT + 1)));
+        let _ends = fill(&pool, &[1, 2]).await;
+        assert_eq!(items.next().now_or_never(), Some(Some(Ok(0))));
     }
 }

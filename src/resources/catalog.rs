@@ -9,6 +9,7 @@ use super::image_closures::{ClosureCache, ImageClosure};
 use super::image_view::{ImageName, ImageView};
 use super::packed_view;
 use super::revision_cache::{RevisionCache, Revisioned};
+use super::shared_streams::SharedStreams;
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::stream_view::StreamView;
 use super::superseded_images;
@@ -26,7 +27,7 @@ use crate::registry::admission::plugin::AdmissionPlugin;
 use crate::registry::guaranteed_update::Storage;
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::object_store::ObjectStore;
-use crate::registry::pool::Workload;
+use crate::registry::workload::Workload;
 use crate::store::{Entry, Key, Store};
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
@@ -50,6 +51,8 @@ pub struct Catalog {
     stream_views: RevisionCache<Key, StreamView>,
     image_views: RevisionCache<ImageName, ImageView>,
     closures: ClosureCache,
+    /// Streams whose tags are being read.
+    pub(super) shared_streams: SharedStreams,
 }
 
 /// Limits of stored objects.
@@ -88,6 +91,7 @@ impl Catalog {
             stream_views: RevisionCache::new(STREAM_CACHE_BYTES),
             image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
             closures: ClosureCache::new(),
+            shared_streams: SharedStreams::new(),
         }
     }
 

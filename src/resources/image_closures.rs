@@ -19,8 +19,8 @@ use super::revision_cache::{MemorySize, Revisioned, single_shard};
 use super::stream_view::StreamView;
 use crate::domain::stream_index::StreamIndex;
 use crate::meta::Status;
-use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;
+use crate::registry::workload::Workload;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// The size of the cache, in bytes. The largest closure fits.
@@ -65,7 +65,7 @@ impl ClosureCache {
     /// The current closure of a stream. Large closures are collected in a slot of the pool.
     ///
     /// # Errors
-    /// 413 for a closure that is too large, and store failures.
+    /// 413 for a closure that is too large, 429 if the memory is used up, and store failures.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
@@ -100,8 +100,8 @@ impl ClosureCache {
                 .await
             {
                 Ok(closure) => closure,
-                Err(ClosureError::NeedsSlot) => {
-                    load.acquire_slot().await;
+                Err(ClosureError::NeedsMemory(bytes)) => {
+                    load.reserve(bytes).await?;
                     continue;
                 }
                 Err(ClosureError::Failed(status)) => return Err(*status),
@@ -169,9 +169,9 @@ impl ImageClosure {
 /// The reason why a closure was not collected. The next waiting request tries again.
 #[derive(Debug)]
 enum ClosureError {
-    /// The closure is large and the request has no slot. It must not wait for one while others
-    /// wait for the closure, because those may hold all slots.
-    NeedsSlot,
+    /// The request must reserve memory for this many bytes of names. It must not wait for that while
+    /// others wait for the closure.
+    NeedsMemory(usize),
     Failed(Box<Status>),
 }
 
@@ -225,7 +225,7 @@ async fn collect_closure(
         let children = pending.split_off(known);
         pending.extend(children.into_iter().filter(|child| is_proved(child)));
         if !load.fits(bytes) {
-            return Err(ClosureError::NeedsSlot);
+            return Err(ClosureError::NeedsMemory(bytes));
         }
     }
     Ok(Arc::new(ImageClosure {

@@ -27,9 +27,13 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
 /// The number of images after which a task yields.
 const IMAGES_PER_YIELD: usize = 16;
 
-/// The maximum size of a response, in bytes of JSON (estimated). It is also the default limit for
-/// stored objects.
+/// The maximum size of a response, in bytes of JSON (estimated).
 const MAX_BYTES: usize = 16 << 20;
+/// The maximum size of a response for which little memory is needed, in bytes.
+const MAX_SMALL_BYTES: usize = 256 << 10;
+/// The memory of a larger response, in bytes: two views of the maximum size and their encoding. It
+/// is reserved at once, because a request must not wait for more while it holds much.
+const LARGE_RESPONSE: u64 = 4 * MAX_BYTES as u64;
 
 struct LayersHandler(Arc<Catalog>);
 
@@ -58,8 +62,9 @@ impl Get<ImageStreamLayers> for LayersHandler {
             if view.size() > MAX_BYTES {
                 return Err(too_large(streams.resource(), at.name()));
             }
-            if !actor.load.fits(view.size()) {
-                actor.load.acquire_slot().await;
+            if view.size() > MAX_SMALL_BYTES {
+                actor.load.reserve_memory(LARGE_RESPONSE).await?;
+                actor.load.enter_slot().await;
             }
         }
         // The OpenShift API server reports these errors without kind and name.

@@ -31,6 +31,7 @@ mod manifest_lists;
 mod packed_view;
 mod push_rights;
 pub mod revision_cache;
+mod shared_streams;
 mod stored_entry;
 mod strategies;
 mod stream_view;

@@ -13,6 +13,7 @@ use crate::registry::actor::Actor;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::page;
 use crate::registry::permission::Permission;
+use crate::registry::workload::Workload;
 use crate::store::{At, Entry, Revision};
 
 /// The maximum number of access reviews of one push.
@@ -225,7 +226,8 @@ impl<'a> PushRights<'a> {
     ) -> Result<(), Status> {
         let options =
             page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
-        let mut entries = self.catalog.streams.entries(self.at.namespace(), None, options);
+        let entries = self.catalog.streams.entries(self.at.namespace(), None, options);
+        let mut entries = entries.charged_to(&self.actor.load, Workload::cost_of_object);
         let texts: Vec<String> = images
             .iter()
             .map(|name| String::from_utf8(json::encode(name)).unwrap_or_default())
@@ -236,11 +238,7 @@ impl<'a> PushRights<'a> {
             if page.is_empty() {
                 break;
             }
-            let bytes = page.iter().map(|entry| entry.value.len()).sum();
-            if !self.actor.load.fits(bytes) {
-                self.actor.load.acquire_slot().await;
-            }
-            searched += bytes;
+            searched += page.iter().map(|entry| entry.value.len()).sum::<usize>();
             for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text)))
             {
                 see(self.catalog.streams.decode(entry)?);

@@ -12,8 +12,8 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 
 use crate::meta::Status;
-use crate::registry::pool::Workload;
 use crate::registry::storage_errors::status_of;
+use crate::registry::workload::Workload;
 use crate::store::{Entry, Key, Lookup, Revision, Store};
 
 /// A value with a known memory size.
@@ -47,7 +47,7 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
     /// row, `make` computes the value, for large rows in a slot of the pool.
     ///
     /// # Errors
-    /// Store failures, and the errors of `make`.
+    /// 429 if the memory is used up, store failures, and the errors of `make`.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
@@ -79,8 +79,9 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                     cached
                 }
                 (Lookup::Found(entry), _) => {
+                    let stored = entry.value.len();
                     drop(entry);
-                    load.acquire_slot().await;
+                    load.reserve(stored).await?;
                     // Another request may have computed the value in the meantime.
                     continue;
                 }

@@ -20,11 +20,11 @@ use crate::registry::metadata;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::{ReadResult, Written};
-use crate::registry::pool::Workload;
 use crate::registry::strategy::{
     Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors,
 };
 use crate::registry::verbs::{Create, Delete, Get, Update};
+use crate::registry::workload::Workload;
 use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
@@ -154,12 +154,14 @@ impl<V: TagView> Get<V> for TagHandler<V> {
         options: &GetOptions,
     ) -> Result<ReadResult<V>, Status> {
         let name = self.name(at)?;
-        let stream = self.catalog.streams.read(actor, at, options, &name.stream).await?;
-        let mut stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
+        let Catalog { streams, shared_streams, .. } = &*self.catalog;
+        streams.check_least_version(options).await?;
+        let key = streams.key(at.namespace(), &name.stream);
+        let stream = shared_streams.latest(streams, &actor.load, &key).await?;
+        let stream = stream.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
         if !V::exists(&stream, &name.tag) {
             return Err(Status::not_found(V::RESOURCE, at.name()));
         }
-        self.strategy.decorate(&mut stream);
         let image = self.image(&actor.load, &stream, &name.tag).await?;
         let view =
             V::new(&stream, &name.tag, image).map_err(|why| Status::internal(why.to_string()))?;

@@ -5,10 +5,10 @@
 //! and the stream is read again then.
 
 use std::sync::Arc;
-use std::vec;
 
+use super::catalog::Catalog;
+use super::shared_streams::SharedStream;
 use super::tag_handler::{TagHandler, TagView};
-use crate::api::ImageStream;
 use crate::machinery::selector::Selector;
 use crate::meta::{ListMeta, Status};
 use crate::registry::actor::Actor;
@@ -17,8 +17,8 @@ use crate::registry::list::object_stream::{ListPage, ObjectStream};
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::options::ListOptions;
 use crate::registry::page;
-use crate::registry::strategy::UpdateStrategy;
 use crate::registry::verbs::{List, Scope};
+use crate::registry::workload::{LARGE_OBJECT, Workload};
 use crate::store::Entry;
 
 /// Continue tokens are a deliberate difference: the OpenShift API server truncates lists without
@@ -28,7 +28,7 @@ impl<V: TagView> List<V> for TagHandler<V> {
 
     fn list(
         self: &Arc<Self>,
-        _: &Actor,
+        actor: &Actor,
         at: &ObjectRef,
         _: Scope,
         options: &ListOptions,
@@ -46,11 +46,13 @@ impl<V: TagView> List<V> for TagHandler<V> {
             None => (String::new(), None),
         };
         let entries = self.catalog.streams.entries(at.namespace(), start.as_deref(), options);
+        let entries = entries.charged_to(&actor.load, cost_of_small);
         let deferred = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
         let tags = self.clone();
         Ok(ListPage {
             objects: TagStream {
                 tags,
+                load: actor.load.clone(),
                 entries,
                 selector,
                 deferred,
@@ -83,6 +85,7 @@ fn shorter(stem: &str) -> impl Iterator<Item = &str> {
 /// The selected tags, in the order of their names.
 pub(super) struct TagStream<V> {
     tags: Arc<TagHandler<V>>,
+    load: Workload,
     /// The streams that are not read yet.
     entries: Entries,
     selector: Selector,
@@ -99,10 +102,13 @@ pub(super) struct TagStream<V> {
 /// A stream with the tags that are still to be listed.
 #[derive(Clone)]
 struct StreamTags {
-    stream: Arc<ImageStream>,
+    stream: Arc<SharedStream>,
     /// The key of the stream, without the prefix of the keys.
     key: String,
-    tags: vec::IntoIter<String>,
+    /// The names of all listed tags of the stream.
+    tags: Arc<[String]>,
+    /// The position of the next one.
+    next: usize,
 }
 
 // Not derived, because `V` need not be `Clone`.
@@ -110,6 +116,7 @@ impl<V> Clone for TagStream<V> {
     fn clone(&self) -> Self {
         Self {
             tags: self.tags.clone(),
+            load: self.load.clone(),
             entries: self.entries.clone(),
             selector: self.selector.clone(),
             deferred: self.deferred.clone(),
@@ -131,7 +138,7 @@ impl<V: TagView> ObjectStream for TagStream<V> {
             let Some(entry) = self.next_stream().await? else {
                 return Ok(None);
             };
-            self.current = self.stream_tags(&entry)?;
+            self.current = self.stream_tags(entry).await?;
         }
     }
 
@@ -139,10 +146,15 @@ impl<V: TagView> ObjectStream for TagStream<V> {
         ListMeta::default()
     }
 
+    fn pause(&mut self, kept: u64) {
+        self.entries.pause(kept);
+    }
+
     fn continue_token(&self) -> Option<String> {
-        let follows = self.current.as_ref().is_some_and(|current| current.tags.len() > 0)
-            || !self.deferred.is_empty()
-            || self.entries.has_more();
+        let follows =
+            self.current.as_ref().is_some_and(|current| current.next < current.tags.len())
+                || !self.deferred.is_empty()
+                || self.entries.has_more();
         let last = self.last.as_deref().filter(|_| follows)?;
         Some(page::continue_token(self.entries.revision(), last))
     }
@@ -151,16 +163,17 @@ impl<V: TagView> ObjectStream for TagStream<V> {
 impl<V: TagView> TagStream<V> {
     /// The next selected tag of the current stream.
     fn next_of_current_stream(&mut self) -> Result<Option<V>, Status> {
-        let Some(StreamTags { stream, key, tags }) = &mut self.current else {
+        let Some(StreamTags { stream, key, tags, next }) = &mut self.current else {
             return Ok(None);
         };
-        for tag in tags {
+        while let Some(tag) = tags.get(*next) {
+            *next += 1;
             let name = format!("{key}:{tag}");
             if self.from.as_ref().is_some_and(|from| name < *from) {
                 continue;
             }
             let view =
-                V::new(stream, &tag, None).map_err(|why| Status::internal(why.to_string()))?;
+                V::new(stream, tag, None).map_err(|why| Status::internal(why.to_string()))?;
             if self.selector.selects(view.metadata(), |_| String::new()) {
                 self.last = Some(name);
                 return Ok(Some(view));
@@ -191,18 +204,24 @@ impl<V: TagView> TagStream<V> {
         }
     }
 
-    fn stream_tags(&self, entry: &Entry) -> Result<Option<StreamTags>, Status> {
-        let streams = &self.tags.catalog.streams;
-        let mut stream = streams.decode(entry)?;
-        if !self.selector.selects(&stream.metadata, |_| String::new()) {
-            return Ok(None);
-        }
-        streams.strategy().decorate(&mut stream);
-        let tags: Vec<String> = V::listed_tags(&stream).into_iter().map(str::to_owned).collect();
+    async fn stream_tags(&mut self, entry: Entry) -> Result<Option<StreamTags>, Status> {
+        let Catalog { streams, shared_streams, .. } = &*self.tags.catalog;
         let key = entry.key.as_str();
         let key = key.strip_prefix(self.entries.prefix()).unwrap_or(key).to_owned();
-        Ok(Some(StreamTags { stream: Arc::new(stream), key, tags: tags.into_iter() }))
+        let stream = shared_streams.listed(streams, &self.load, &mut self.entries, entry).await?;
+        let is_selected =
+            |stream: &Arc<SharedStream>| self.selector.selects(&stream.metadata, |_| String::new());
+        Ok(stream.filter(is_selected).map(|stream| {
+            let tags = stream.listed_tags::<V>();
+            StreamTags { stream, key, tags, next: 0 }
+        }))
     }
+}
+
+/// The memory of an entry of a list. Large streams are reserved when their turn comes, because
+/// readers share them.
+fn cost_of_small(load: &Workload, stored: usize) -> u64 {
+    if stored > LARGE_OBJECT { 0 } else { load.cost_of_object(stored) }
 }
 
 /// Returns true if the tags of a stream precede those of all streams from `upcoming` on.

@@ -21,7 +21,6 @@ mod documents;
 mod filters;
 mod health;
 pub mod listen;
-mod memory;
 pub mod options;
 mod request_body;
 mod respond;
@@ -104,7 +103,9 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
-    let api = resources::all(&catalog, namespaces, secrets, permissions).counting(metrics.clone());
+    let memory = options.memory.open(&metrics);
+    let api = resources::all(&catalog, namespaces, secrets, permissions)
+        .within(memory.clone(), metrics.clone());
     let health = health(&opened, &trusted, &shutdown);
     let chain = Arc::new(FilterChain {
         authentication,
@@ -115,8 +116,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
             options.request_timeout,
             &metrics,
         ),
-        request_memory: memory::Memory::new(memory::REQUESTS),
-        response_memory: memory::Memory::new(memory::RESPONSES),
+        memory,
         audit,
         metrics: metrics.clone(),
         request_timeout: options.request_timeout,

@@ -13,9 +13,11 @@ use crate::cluster;
 use crate::controllers::compaction;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
+use crate::endpoints::decode::MAX_BODY_BYTES;
 use crate::meta::duration;
 use crate::registry::history_limit::HistoryLimit;
 use crate::resources::catalog::StorageLimits;
+use crate::runtime::MemoryOptions;
 use crate::store::MAX_VALUE_BYTES;
 use crate::tls;
 
@@ -47,6 +49,9 @@ pub struct Options {
     /// Limits on requests in flight.
     #[command(flatten)]
     pub in_flight: in_flight::Options,
+    /// Memory of requests.
+    #[command(flatten)]
+    pub memory: MemoryOptions,
     /// Limits on stored objects.
     #[command(flatten)]
     pub limits: ObjectLimits,
@@ -92,8 +97,10 @@ pub struct ObjectLimits {
     pub max_history_bytes_per_namespace: u64,
     /// Maximum size in bytes of a stored object, from 1 MiB to 64 MiB.
     ///
-    /// Requests that would exceed it get 413.
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = clap::value_parser!(u32).range(1 << 20..=MAX_OBJECT_BYTES))]
+    /// The default is the maximum size of a request body: a larger object could be read, but not
+    /// written back. Requests that would exceed it get 413, unless they make an object that exceeds
+    /// it smaller.
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_BODY_BYTES as u32, value_parser = clap::value_parser!(u32).range(1 << 20..=MAX_OBJECT_BYTES))]
     pub max_object_size: u32,
     /// Maximum number of events in the history of a tag, newest first; 0 for no limit.
     #[arg(long, help_heading = "Image streams", value_name = "COUNT", default_value_t = 0)]

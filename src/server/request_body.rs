@@ -1,6 +1,5 @@
 //! The bodies of requests.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -9,9 +8,10 @@ use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::memory::{Memory, Share};
 use crate::endpoints::decode::MAX_BODY_BYTES;
 use crate::meta::Status;
+use crate::registry::workload::charged_bytes;
+use crate::runtime::{Flow, MemoryBudget, MemoryUse};
 
 /// The speed at which a body must arrive, so that a client that sends nothing does not hold memory
 /// until the deadline of its request.
@@ -25,16 +25,19 @@ struct Pace {
 /// The pace of all bodies.
 const PACE: Pace = Pace { rate: 1 << 10, grace: Duration::from_secs(10) };
 
-/// Reads a whole body. Its share of the memory must be held as long as the body is needed.
+/// The size of the largest body whose memory is not charged while it arrives, in bytes.
+const MAX_FREE_BODY: usize = 4 << 10;
+/// Reads a whole body. Its bytes keep their memory until they are dropped.
 ///
 /// # Errors
 /// 413 for a body over the limit, 429 if others have taken the memory, 408 for a body that arrives
 /// too slowly, 400 if it cannot be read.
 pub(super) async fn read(
-    memory: &Arc<Memory>,
+    memory: &MemoryBudget,
+    flow: Flow,
     headers: &HeaderMap,
     mut body: Body,
-) -> Result<(Bytes, Share), Status> {
+) -> Result<Bytes, Status> {
     let announced = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
@@ -44,10 +47,15 @@ pub(super) async fn read(
         }
         return Err(Status::request_too_large(MAX_BODY_BYTES));
     }
-    let share =
-        memory.take(announced.unwrap_or(MAX_BODY_BYTES)).ok_or_else(Status::too_many_requests)?;
+    let expected = announced.unwrap_or(MAX_BODY_BYTES);
+    if expected <= MAX_FREE_BODY {
+        return receive(&mut body, expected, &PACE).await;
+    }
+    let share = memory.acquire(MemoryUse::Bodies, flow, expected as u64).await;
+    let mut share = share.map_err(|_| Status::too_many_requests())?;
     let whole = receive(&mut body, announced.unwrap_or_default(), &PACE).await?;
-    Ok((whole, share))
+    share.shrink_to(whole.len() as u64);
+    Ok(charged_bytes(whole, share))
 }
 
 /// Receives a body of about `expected` bytes.

@@ -13,6 +13,7 @@ use crate::endpoints::table::Columns;
 use crate::machinery::group_version::GroupVersion;
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::list::object_stream::{ListPage, ObjectStream, page_metadata};
+use crate::registry::workload::Workload;
 
 /// The response to a list. A list that ends within its first chunk is one body, and its errors are
 /// statuses. A later error aborts the response.
@@ -33,12 +34,14 @@ pub(crate) async fn respond<W: ObjectStream>(
     let mut list = ListResponse {
         objects,
         writer,
+        load: cx.actor.load.clone(),
         metadata: ListMeta::default(),
         left,
         stage: ListStage::Items,
     };
     let mut items = Vec::new();
     list.fill(&mut items).await?;
+    list.pause(&items);
     // The metadata precede the items, but depend on the end of the list.
     list.metadata = list.read_metadata().await?;
     let mut chunk = Vec::with_capacity(items.len() + 1024);
@@ -64,6 +67,7 @@ pub(crate) async fn respond<W: ObjectStream>(
 struct ListResponse<W: ObjectStream> {
     objects: W,
     writer: ListWriter<W::Item>,
+    load: Workload,
     metadata: ListMeta,
     /// The number of objects below the limit; none without a limit.
     left: Option<usize>,
@@ -124,6 +128,13 @@ impl<W: ObjectStream> ListResponse<W> {
         Ok(length)
     }
 
+    /// Releases all memory except for that of a chunk.
+    fn pause(&mut self, chunk: &[u8]) {
+        /// The part of the list around the items, which the first and last chunk have.
+        const ENVELOPE: u64 = 4 << 10;
+        self.objects.pause(chunk.len() as u64 + ENVELOPE);
+    }
+
     fn end(&mut self, chunk: &mut Vec<u8>) -> Result<(), Status> {
         self.stage = ListStage::Done;
         self.writer.end(&self.metadata, chunk)
@@ -145,11 +156,13 @@ impl<W: ObjectStream> ListResponse<W> {
         if matches!(self.stage, ListStage::End) {
             self.end(&mut chunk)?;
         }
+        self.pause(&chunk);
         Ok(chunk)
     }
 
     /// The chunks of the body, beginning with `first`. Each is produced on demand.
     fn into_chunks(self, first: Vec<u8>) -> BodyStream {
+        self.load.continue_always();
         Box::pin(stream::try_unfold((self, first), |(mut list, first)| async move {
             let chunk = if first.is_empty() {
                 list.chunk().await.map_err(interrupted::<W::Item>)?

@@ -172,7 +172,7 @@ fn listing(
     fixture: &Fixture,
     cx: &RequestContext,
 ) -> Result<ListPage<StoredObjects<ImageStream, Plain>>, Status> {
-    fixture.streams.selected(&cx.at, Scope::Namespaced, &list_options::read(cx)?)
+    fixture.streams.selected(&cx.actor.load, &cx.at, Scope::Namespaced, &list_options::read(cx)?)
 }
 
 /// All bytes of a body.

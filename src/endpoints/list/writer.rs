@@ -21,6 +21,9 @@ pub(crate) struct ListWriter<T: 'static> {
     compact: Vec<u8>,
 }
 
+/// The maximum size of the memory that is kept between two items, in bytes.
+const MAX_KEPT_BYTES: usize = 64 << 10;
+
 /// The form of the items.
 enum ItemForm<T: 'static> {
     Objects,
@@ -111,7 +114,11 @@ impl<T: Kind> ListWriter<T> {
         }
         let delimiter = if self.has_items { b',' } else { b'[' };
         self.has_items = true;
-        self.encoder.item(delimiter, &self.compact, out)
+        self.encoder.item(delimiter, &self.compact, out)?;
+        if self.compact.capacity() > MAX_KEPT_BYTES {
+            self.compact = Vec::new();
+        }
+        Ok(())
     }
 
     /// Appends the part after the items.

@@ -36,6 +36,11 @@ impl FrameBuffer {
         }
     }
 
+    /// The size of all chunks, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.small.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
+    }
+
     /// The next chunk to send; none if the buffer is empty.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
         self.chunks.pop_front().or_else(|| {

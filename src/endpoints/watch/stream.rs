@@ -16,7 +16,11 @@ use crate::endpoints::response::ApiResponse;
 use crate::endpoints::response_body::{Interrupted, ResponseBody};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::storage_errors::status_of;
-use crate::registry::watch::{Bookmarks, CachedEvent, InitialEventsEnd, ObjectWatch, WatchPhase};
+use crate::registry::watch::{
+    Bookmarks, CachedEvent, EncodingId, InitialEventsEnd, ObjectWatch, WatchCursor, WatchPhase,
+    WatchScope,
+};
+use crate::registry::workload::Workload;
 use crate::store::{Revision, StoreError, WatchError};
 
 /// The annotation of the bookmark after the initial events (KEP-3157).
@@ -63,7 +67,7 @@ impl<T: Kind> WatchStream<T> {
 
     /// The next chunk of the body; none after the end of the watch.
     async fn next_chunk(&mut self) -> Option<Result<Bytes, Interrupted>> {
-        if let Some(chunk) = self.frames.pop() {
+        if let Some(chunk) = self.ready_chunk() {
             return Some(Ok(chunk));
         }
         loop {
@@ -77,12 +81,23 @@ impl<T: Kind> WatchStream<T> {
             {
                 return Some(Err(Interrupted(why.hidden.unwrap_or(why.message))));
             }
-            if let Some(chunk) = self.frames.pop() {
+            if let Some(chunk) = self.ready_chunk() {
                 return Some(Ok(chunk));
             }
             // A watch that reads many changes and selects none must not starve other tasks.
             tokio::task::yield_now().await;
         }
+    }
+
+    /// The next chunk that is ready. It keeps its memory until it is sent; the rest of the memory is
+    /// released after the last chunk.
+    fn ready_chunk(&mut self) -> Option<Bytes> {
+        let load = &self.changes.load;
+        let Some(chunk) = self.frames.pop() else {
+            load.release();
+            return None;
+        };
+        Some(load.charge(chunk))
     }
 
     /// Sends a page of the objects that exist at the start.
@@ -96,12 +111,18 @@ impl<T: Kind> WatchStream<T> {
             return Ok(());
         }
         let read = self.changes.reader.clone();
-        let page = initial.next(&self.changes.scope, &*read).await?;
-        for mut object in page.objects {
-            read.decorate(&mut object);
-            let frame = self.encoder.event(WatchEventType::Added, &object, Time::now())?;
-            self.push(frame);
+        let page = initial.next().await?;
+        for entry in page.entries {
+            let mut object = read.decode(&entry)?;
+            drop(entry);
+            if self.changes.scope.selects(&object, &*read) {
+                read.decorate(&mut object);
+                let frame = self.encoder.event(WatchEventType::Added, &object, Time::now())?;
+                self.push(frame);
+            }
         }
+        // The encoded events stay until they are sent.
+        self.changes.load.shrink_to(self.frames.bytes() as u64);
         match page.rest {
             Some(rest) => self.changes.phase = WatchPhase::InitialEvents(rest, end),
             None => {
@@ -114,20 +135,28 @@ impl<T: Kind> WatchStream<T> {
         Ok(())
     }
 
-    /// Waits for the next changes and sends them.
+    /// Waits for the next changes and sends them. If they need more memory than is free, the watch
+    /// drops them, waits, and reads them again.
     async fn send_changes(&mut self) -> Result<(), Status> {
-        let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
+        let ObjectWatch { scope, load, phase: WatchPhase::Live(cursor), .. } = &mut self.changes
+        else {
             return Ok(());
         };
+        let encoding = self.encoder.encoding();
         let next = tokio::select! {
             // The timer comes first, so that a watch ends in time even under a constant load.
             biased;
             () = &mut self.timer => Wakeup::Timer,
-            changes = cursor.next(scope) => Wakeup::Changes(changes),
+            changes = next_affordable(cursor, scope, load, encoding) => Wakeup::Changes(changes),
         };
         match next {
             Wakeup::Changes(Ok(changes)) => {
-                changes.iter().try_for_each(|change| self.send_change(change))
+                if changes.iter().any(|change| change.must_be_decoded(scope, encoding)) {
+                    load.enter_slot().await;
+                }
+                changes.iter().try_for_each(|change| self.send_change(change))?;
+                self.changes.load.shrink_to(self.frames.bytes() as u64);
+                Ok(())
             }
             Wakeup::Changes(Err(why)) => Err(status_of_watch_error(why)),
             Wakeup::Timer => self.on_timer(),
@@ -191,6 +220,29 @@ impl<T: Kind> WatchStream<T> {
     fn push(&mut self, frame: Bytes) {
         self.frames.push(self.encoder.to_transport(frame));
         self.encoder.count_event();
+    }
+}
+
+/// Returns the next changes when the memory to send them is reserved.
+///
+/// Cancel safe: dropping the future loses no change.
+async fn next_affordable<T: Kind>(
+    cursor: &mut WatchCursor<T>,
+    scope: &WatchScope,
+    load: &Workload,
+    encoding: EncodingId,
+) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
+    loop {
+        let seen = cursor.revision();
+        let changes = cursor.next(scope).await?;
+        let needed =
+            changes.iter().map(|change| change.cost_of_sending(load, scope, encoding)).sum();
+        if load.try_reserve(needed) {
+            return Ok(changes);
+        }
+        drop(changes);
+        cursor.rewind(seen);
+        load.reserve_continued(needed).await;
     }
 }
 

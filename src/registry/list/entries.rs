@@ -10,10 +10,19 @@ use crate::meta::Status;
 use crate::registry::keys::KeyMatch;
 use crate::registry::page::{self, PageOptions};
 use crate::registry::storage_errors::status_of;
-use crate::store::{At, Entry, Outline, Range, Revision, Store, StoreError};
+use crate::registry::workload::{LARGE_OBJECT, Workload};
+use crate::store::{At, Entry, Outline, Page, Range, Revision, Store, StoreError};
 
 /// The size of a page, in bytes of values. Reading and encoding one takes a few milliseconds.
 const PAGE_BYTES: usize = 256 << 10;
+/// The memory that is reserved to read a page, whose size is unknown: its bytes, and an entry of the
+/// default maximum size that exceeds them.
+const UNREAD_PAGE: u64 = 4 << 20;
+/// Memory of a page besides its entries, in bytes: a chunk of the response and buffers.
+const PAGE_OVERHEAD: u64 = 512 << 10;
+/// The maximum memory of a page that is kept while the client reads, in bytes. A larger one is read
+/// again.
+const MAX_IDLE_PAGE: u64 = 1 << 20;
 
 /// The entries under a prefix, in the order of their keys.
 #[derive(Clone)]
@@ -34,6 +43,18 @@ pub struct Entries {
     key_match: KeyMatch,
     /// The number of entries that follow, if it was counted and none was read since.
     remaining: Option<u64>,
+    charge: Option<EntryCharge>,
+}
+
+/// The memory of an entry of a size while the request uses it.
+pub type EntryCost = fn(&Workload, usize) -> u64;
+
+/// The charge for the memory of entries and their objects.
+#[derive(Clone)]
+struct EntryCharge {
+    load: Workload,
+    /// The memory of an entry of this size while it is decoded and encoded.
+    cost: EntryCost,
 }
 
 impl Entries {
@@ -58,7 +79,14 @@ impl Entries {
             budget: None,
             key_match,
             remaining,
+            charge: None,
         }
+    }
+
+    /// Charges the memory of pages to a request. `cost` is the memory of an entry of a size while it
+    /// is decoded and encoded; entries are decoded one by one.
+    pub fn charged_to(self, load: &Workload, cost: EntryCost) -> Self {
+        Self { charge: Some(EntryCharge { load: load.clone(), cost }), ..self }
     }
 
     /// Restricts the entries to the key `prefix` plus `name`. No other entry is read.
@@ -89,7 +117,8 @@ impl Entries {
     /// Returns the next entry; none at the end.
     ///
     /// # Errors
-    /// Store failures, 410 for a compacted revision, 504 for one in the future.
+    /// 429 if the memory is used up, store failures, 410 for a compacted revision, 504 for one in the
+    /// future.
     pub async fn next(&mut self) -> Result<Option<Entry>, Status> {
         self.peek().await?;
         let entry = self.page.next();
@@ -120,21 +149,62 @@ impl Entries {
     /// The errors of [`Entries::next`].
     pub async fn peek(&mut self) -> Result<Option<&Entry>, Status> {
         if self.page.len() == 0 && self.more && self.budget != Some(0) {
-            let page = self
-                .store
-                .range(Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) })
-                .await;
-            let mut page = page.map_err(|error| self.status_of_failure(&error))?;
-            if self.key_match == KeyMatch::Exact {
-                // The range may contain longer keys with this prefix.
-                page.entries.retain(|entry| entry.key.as_str() == self.prefix);
-                page.more = false;
-            }
-            self.fix_revision(page.revision)?;
+            let page = match self.charge.clone() {
+                None => self.read_page().await?,
+                Some(charge) => self.read_charged_page(&charge).await?,
+            };
             self.budget = self.budget.map(|budget| budget.saturating_sub(page.entries.len()));
             (self.page, self.more) = (page.entries.into_iter(), page.more);
         }
         Ok(self.page.as_slice().first())
+    }
+
+    async fn read_page(&mut self) -> Result<Page, Status> {
+        let range = Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) };
+        let page = self.store.range(range).await;
+        let mut page = page.map_err(|error| self.status_of_failure(&error))?;
+        if self.key_match == KeyMatch::Exact {
+            // The range may contain longer keys with this prefix.
+            page.entries.retain(|entry| entry.key.as_str() == self.prefix);
+            page.more = false;
+        }
+        self.fix_revision(page.revision)?;
+        Ok(page)
+    }
+
+    /// Reads a page when its memory is reserved. A page that needs more than was expected is dropped
+    /// and read again, so that waiting requests hold no page.
+    async fn read_charged_page(&mut self, charge: &EntryCharge) -> Result<Page, Status> {
+        let mut expected = UNREAD_PAGE;
+        loop {
+            charge.load.reserve_memory(expected).await?;
+            let page = self.read_page().await?;
+            let needed = charge.of(&page.entries);
+            if needed <= expected {
+                charge.load.shrink_to(needed);
+                if page.entries.iter().any(|entry| entry.value.len() > LARGE_OBJECT) {
+                    charge.load.enter_slot().await;
+                }
+                return Ok(page);
+            }
+            expected = needed;
+        }
+    }
+
+    /// Releases memory until the next entry is needed, except for `kept` bytes.
+    pub fn pause(&mut self, kept: u64) {
+        let Some(charge) = &self.charge else {
+            return;
+        };
+        let rest = self.page.as_slice();
+        let needed = if rest.is_empty() { 0 } else { charge.of(rest) };
+        if needed <= MAX_IDLE_PAGE {
+            charge.load.shrink_to(needed + kept);
+            return;
+        }
+        charge.load.shrink_to(kept);
+        self.budget = self.budget.map(|budget| budget + rest.len());
+        (self.page, self.more) = (Vec::new().into_iter(), true);
     }
 
     /// Reads the entry of a key, regardless of the position.
@@ -142,6 +212,9 @@ impl Entries {
     /// # Errors
     /// The errors of [`Entries::next`].
     pub async fn find(&self, key: &str) -> Result<Option<Entry>, Status> {
+        if let Some(charge) = &self.charge {
+            charge.load.reserve_memory(UNREAD_PAGE).await?;
+        }
         let range = Range { prefix: key.into(), start: Some(key.into()), ..self.range(1) };
         let page = self.store.range(range).await.map_err(|error| self.status_of_failure(&error))?;
         Ok(page.entries.into_iter().next().filter(|entry| entry.key.as_str() == key))
@@ -199,6 +272,15 @@ impl Entries {
             (StoreError::Compacted { .. }, Some(start)) => page::expired(start),
             _ => status_of(error),
         }
+    }
+}
+
+impl EntryCharge {
+    /// The memory of these entries, of which the largest one is decoded.
+    fn of(&self, entries: &[Entry]) -> u64 {
+        let sizes = entries.iter().map(|entry| entry.value.len());
+        let largest = sizes.clone().max().unwrap_or_default();
+        PAGE_OVERHEAD + sizes.sum::<usize>() as u64 + (self.cost)(&self.load, largest)
     }
 }
 

@@ -23,6 +23,12 @@ pub trait ObjectStream: Clone + Send + Sync + 'static {
     /// The token that continues the list after the last object; none at the end.
     fn continue_token(&self) -> Option<String>;
 
+    /// Releases memory until the next object is needed, except for `kept` bytes. The stream may read
+    /// what it drops again.
+    fn pause(&mut self, kept: u64) {
+        let _ = kept;
+    }
+
     /// Skips objects.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::entries::Entries;
+use super::entries::{Entries, EntryCost};
 use super::object_stream::{ListPage, ObjectStream};
 use crate::machinery::selector::Selector;
 use crate::meta::{Kind, ListMeta, Status};
@@ -13,6 +13,7 @@ use crate::registry::options::{ListContent, ListOptions};
 use crate::registry::page::{self, PageOptions};
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{List, Scope};
+use crate::registry::workload::Workload;
 
 /// The stored objects that a selector matches, in the order of their keys.
 pub struct StoredObjects<T, S> {
@@ -91,6 +92,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStream for StoredObjects<T, S> {
         ))
     }
 
+    fn pause(&mut self, kept: u64) {
+        self.entries.pause(kept);
+    }
+
     async fn skip(&mut self, count: usize) -> Result<(), Status> {
         if self.selector.is_empty() {
             self.last = self.entries.skip(count).await?.or(self.last.take());
@@ -117,7 +122,7 @@ impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
 
     fn list(
         self: &Arc<Self>,
-        _: &Actor,
+        actor: &Actor,
         at: &ObjectRef,
         scope: Scope,
         options: &ListOptions,
@@ -125,7 +130,7 @@ impl<T: Kind, S: Strategy<T>> List<T> for ObjectStore<T, S> {
         if options.watch {
             return Err(Status::not_watchable(self.resource()));
         }
-        self.selected(at, scope, options)
+        self.selected(&actor.load, at, scope, options)
     }
 }
 
@@ -136,6 +141,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// 400 and 422 for invalid selectors and options.
     pub(crate) fn selected(
         self: &Arc<Self>,
+        load: &Workload,
         at: &ObjectRef,
         scope: Scope,
         options: &ListOptions,
@@ -152,7 +158,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             None if selector.is_empty() => entries.limited_to(limit),
             None => entries,
         };
-        let objects = StoredObjects::new(self, entries, selector);
+        let is_about_metadata = selector.is_about_metadata();
+        let cost: EntryCost = match content {
+            ListContent::Metadata if is_about_metadata => Workload::cost_of_metadata,
+            ListContent::Metadata | ListContent::Whole => Workload::cost_of_object,
+        };
+        let objects = StoredObjects::new(self, entries.charged_to(load, cost), selector);
         let objects =
             if content == ListContent::Metadata { objects.metadata_only() } else { objects };
         Ok(ListPage { objects, limit })

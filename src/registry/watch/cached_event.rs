@@ -7,7 +7,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::event_type::EventType;
+use super::scope::WatchScope;
 use crate::meta::{Kind, Status};
+use crate::registry::workload::{LARGE_OBJECT, Workload};
 use crate::store::{Entry, Event, Key, Revision};
 
 /// Decodes the objects of a resource for watches.
@@ -46,7 +48,7 @@ struct EncodedEvent {
     bytes: Arc<OnceLock<Result<Bytes, Box<Status>>>>,
 }
 
-type Lazy<T> = OnceLock<Result<Box<T>, Box<Status>>>;
+type Lazy<T> = OnceLock<Result<Arc<T>, Box<Status>>>;
 
 impl<T: Kind> CachedEvent<T> {
     pub(crate) fn new(event: Event) -> Arc<Self> {
@@ -97,7 +99,7 @@ impl<T: Kind> CachedEvent<T> {
     pub(crate) fn previous_object(
         &self,
         reader: &dyn ObjectReader<T>,
-    ) -> Result<Option<&T>, Status> {
+    ) -> Result<Option<Arc<T>>, Status> {
         match &self.event {
             Event::Put { previous, .. } => {
                 previous.as_ref().map(|entry| decoded(&self.previous, entry, reader)).transpose()
@@ -113,7 +115,7 @@ impl<T: Kind> CachedEvent<T> {
     pub(crate) fn current_object(
         &self,
         reader: &dyn ObjectReader<T>,
-    ) -> Result<Option<&T>, Status> {
+    ) -> Result<Option<Arc<T>>, Status> {
         match &self.event {
             Event::Put { entry, .. } => decoded(&self.current, entry, reader).map(Some),
             Event::Delete { .. } => Ok(None),
@@ -140,6 +142,32 @@ impl<T: Kind> CachedEvent<T> {
         encoded.clone().map_err(|status| *status)
     }
 
+    /// The memory that a watch needs to send the event, in bytes. It is little if the event was
+    /// encoded already.
+    pub(crate) fn cost_of_sending(
+        &self,
+        load: &Workload,
+        scope: &WatchScope,
+        encoding: EncodingId,
+    ) -> u64 {
+        match self.encoded_length(encoding) {
+            Some(length) if scope.selector.is_empty() => length as u64,
+            _ => load.cost_of_object(self.stored_bytes()),
+        }
+    }
+
+    /// Returns true if a watch must decode a large object to send the event.
+    pub(crate) fn must_be_decoded(&self, scope: &WatchScope, encoding: EncodingId) -> bool {
+        self.stored_bytes() > LARGE_OBJECT
+            && (!scope.selector.is_empty() || self.encoded_length(encoding).is_none())
+    }
+
+    fn encoded_length(&self, encoding: EncodingId) -> Option<usize> {
+        let encoded = self.encoded.lock();
+        let cached = encoded.iter().filter(|cached| cached.key.0 == encoding);
+        cached.filter_map(|cached| cached.bytes.get()?.as_ref().ok().map(Bytes::len)).max()
+    }
+
     fn slot(&self, key: (EncodingId, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
         let mut encoded = self.encoded.lock();
         if let Some(cached) = encoded.iter().find(|cached| cached.key == key) {
@@ -160,18 +188,23 @@ impl<T: Kind> CachedEvent<T> {
             self.current_object(reader)?
         };
         let missing = || Status::hidden(format!("the change of {} has no object", self.key()));
-        let mut object = object.ok_or_else(missing)?.clone();
+        let mut object = Arc::unwrap_or_clone(object.ok_or_else(missing)?);
         object.metadata_mut().resource_version = self.revision().to_string();
         reader.decorate(&mut object);
         Ok(object)
     }
 }
 
-fn decoded<'a, T: Kind>(
-    lazy: &'a Lazy<T>,
+/// The object of an entry. A large one is decoded each time, because it takes many times the memory
+/// of its encodings.
+fn decoded<T: Kind>(
+    lazy: &Lazy<T>,
     entry: &Entry,
     reader: &dyn ObjectReader<T>,
-) -> Result<&'a T, Status> {
-    let decoded = lazy.get_or_init(|| reader.decode(entry).map(Box::new).map_err(Box::new));
-    decoded.as_deref().map_err(|status| (**status).clone())
+) -> Result<Arc<T>, Status> {
+    if entry.value.len() > LARGE_OBJECT {
+        return reader.decode(entry).map(Arc::new);
+    }
+    let decoded = lazy.get_or_init(|| reader.decode(entry).map(Arc::new).map_err(Box::new));
+    decoded.clone().map_err(|status| *status)
 }

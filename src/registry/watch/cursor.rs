@@ -59,6 +59,12 @@ impl<T: Kind> WatchCursor<T> {
         }
     }
 
+    /// Goes back to a revision, so that the events after it are returned again. The caller drops
+    /// them, so that a watcher that waits holds none.
+    pub(crate) fn rewind(&mut self, revision: Revision) {
+        (self.at, self.log) = (revision, None);
+    }
+
     /// Returns true if the watcher reads the log of the store.
     #[cfg(test)]
     pub(crate) fn reads_log(&self) -> bool {

@@ -20,6 +20,7 @@ pub use object_watch::ObjectWatch;
 pub use watch_cache::WatchCache;
 
 pub(crate) use cached_event::{CachedEvent, EncodingId, ObjectReader};
+pub(crate) use cursor::WatchCursor;
 pub(crate) use event_type::EventType;
 pub(crate) use object_watch::{WatchPhase, WatchSource};
 pub(crate) use options::{Bookmarks, InitialEventsEnd, WatchOptions};

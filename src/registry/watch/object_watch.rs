@@ -11,6 +11,7 @@ use super::scope::WatchScope;
 use super::watch_cache::{EventFeed, WatchCache};
 use crate::meta::{Kind, Status};
 use crate::registry::storage_errors::status_of;
+use crate::registry::workload::Workload;
 use crate::store::{Revision, Store};
 
 /// A watch on the objects in a scope.
@@ -20,6 +21,8 @@ pub struct ObjectWatch<T> {
     pub(crate) phase: WatchPhase<T>,
     pub(crate) bookmarks: Bookmarks,
     pub(crate) duration: Duration,
+    /// The memory of the watch.
+    pub(crate) load: Workload,
     store: Arc<dyn Store>,
     feed: Arc<EventFeed<T>>,
 }
@@ -53,6 +56,7 @@ impl<T: Kind> ObjectWatch<T> {
     /// Store failures.
     pub(crate) async fn begin(
         source: WatchSource<'_, T>,
+        load: &Workload,
         scope: WatchScope,
         options: WatchOptions,
     ) -> Result<Self, Status> {
@@ -60,9 +64,10 @@ impl<T: Kind> ObjectWatch<T> {
         // Subscribed before anything is read, so that the buffer covers later events.
         let feed = cache.subscribe(store, prefix).await.map_err(|error| status_of(&error))?;
         let phase = match options.start {
-            WatchStart::InitialEvents { at_least, end } => {
-                WatchPhase::InitialEvents(InitialEvents::new(store.clone(), &scope, at_least), end)
-            }
+            WatchStart::InitialEvents { at_least, end } => WatchPhase::InitialEvents(
+                InitialEvents::new(store.clone(), load, &scope, at_least),
+                end,
+            ),
             WatchStart::Now => {
                 let now = store.current().await.map_err(|error| status_of(&error))?;
                 WatchPhase::Live(WatchCursor::new(store.clone(), feed.clone(), now))
@@ -73,7 +78,8 @@ impl<T: Kind> ObjectWatch<T> {
         };
         let chance = uuid::Uuid::new_v4().as_u128() as u64;
         let (bookmarks, duration) = (options.bookmarks, options.duration(chance));
-        Ok(Self { scope, reader, phase, bookmarks, duration, store: store.clone(), feed })
+        let (load, store) = (load.clone(), store.clone());
+        Ok(Self { scope, reader, phase, bookmarks, duration, load, store, feed })
     }
 
     /// Continues with the events after a revision.

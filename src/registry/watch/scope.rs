@@ -1,5 +1,7 @@
 //! The scope of a watch: keys and selectors.
 
+use std::sync::Arc;
+
 use crate::machinery::selector::Selector;
 use crate::meta::{Kind, Status};
 use crate::store::{Event, Key};
@@ -45,7 +47,7 @@ impl WatchScope {
             return Ok(transition(before, after));
         }
         let selects =
-            |object: Option<&T>| object.is_some_and(|object| self.selects(object, reader));
+            |object: Option<Arc<T>>| object.is_some_and(|object| self.selects(&*object, reader));
         Ok(transition(
             selects(event.previous_object(reader)?),
             selects(event.current_object(reader)?),

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::super::{Catalog, catalog, manifest_lists};
@@ -12,8 +11,12 @@ use super::*;
 use crate::api::{Image, ImageManifest};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
-use crate::registry::pool::{LARGE_BODY, Pool};
+use crate::registry::pool::Pool;
+use crate::registry::workload::tests::account;
+use crate::registry::workload::{BudgetAccount, MemoryFactor, WorkKind};
+use crate::runtime::MemoryBudget;
 use crate::store::{self, Change, Compact, Opened, Txn};
+use crate::telemetry::metrics::Metrics;
 
 struct ClosureFixture {
     store: Arc<dyn Store>,
@@ -139,7 +142,7 @@ async fn concurrent_requests_share_a_closure() {
     }
 }
 
-/// The first request has no slot, while the requests that wait for its result hold all slots.
+/// The memory is sufficient for one of the requests, which wait for each other's result.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_requests_do_not_block_the_collector() {
     let names: Vec<String> = (0..4000).map(|at| format!("{at:0>100}")).collect();
@@ -147,19 +150,13 @@ async fn waiting_requests_do_not_block_the_collector() {
         ClosureFixture::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let stream =
         fixture.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
-    let pool = Pool::default();
-    // The requests with a slot have it before the last request begins.
-    let loads = [LARGE_BODY + 1, LARGE_BODY + 1, 0].map(Workload::of_body);
-    let all = loads.iter().map(|load| {
-        let (catalog, stream) = (&fixture.catalog, &stream);
-        pool.run(load, async move {
-            if load.fits(usize::MAX) {
-                yield_now().await;
-            }
-            catalog.image_closure(load, stream).await
-        })
-    });
-    let all = join_all(all);
+    let (metrics, account) = (Arc::new(Metrics::new()), account(1));
+    let pool = Pool::new(&metrics);
+    let account = BudgetAccount { budget: MemoryBudget::new(16 << 20, &metrics), ..account };
+    let all = join_all((0..3).map(|_| async {
+        let load = Workload::charged(account.clone(), WorkKind::Read, MemoryFactor::Read);
+        pool.run(&load, fixture.catalog.image_closure(&load, &stream)).await
+    }));
     let closures = timeout(Duration::from_secs(30), all).await.expect("no request waits forever");
     assert!(closures.iter().all(Result::is_ok));
 }

@@ -1,7 +1,7 @@
 //! Bodies that count as work until they are sent.
 //!
 //! A body is sent in slices, so that a connection takes no more than it can send soon. The permit
-//! of the request and its share of the memory for responses are held until the last slice is taken.
+//! of the request is held until the last slice is taken.
 //! This bounds the number of slow readers of large responses, as the number of requests is bounded.
 //! A connection of HTTP/1.1 has one response at a time and takes a small one at once. A connection
 //! of HTTP/2 leaves each of many responses where it is until its client opens the window, so small
@@ -17,29 +17,26 @@ use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 
 use super::in_flight::Permit;
-use crate::server::memory::{SMALL, Share};
 
 /// The size of a slice, in bytes.
-const SLICE: usize = SMALL;
+const SLICE: usize = 64 << 10;
 
-/// A body with the permit and the memory that it occupies.
+/// A body with the permit of its request.
 struct AccountedBody {
     body: Body,
     /// Data of the body that is not passed on yet.
     rest: Bytes,
     left: Option<u64>,
     _permit: Permit,
-    _share: Share,
 }
 
 /// Accounts for a body in a response of this HTTP version: one that can stay for long, large or
-/// streamed, holds permit and share until it is sent.
-pub(super) fn account(body: Body, permit: Permit, share: Share, version: Version) -> Body {
-    let at_once = if version == Version::HTTP_2 { 0 } else { SMALL as u64 };
+/// streamed, holds the permit until it is sent.
+pub(super) fn account(body: Body, permit: Permit, version: Version) -> Body {
+    let at_once = if version == Version::HTTP_2 { 0 } else { SLICE as u64 };
     match body.size_hint().exact() {
         Some(size) if size <= at_once => body,
-        left => AccountedBody { body, rest: Bytes::new(), left, _permit: permit, _share: share }
-            .boxed_body(),
+        left => AccountedBody { body, rest: Bytes::new(), left, _permit: permit }.boxed_body(),
     }
 }
 
@@ -86,42 +83,34 @@ mod tests {
     use super::super::in_flight::tests::{narrow, permit};
     use super::*;
     use crate::endpoints::request_info::RequestKind;
-    use crate::server::memory::Memory;
 
     #[tokio::test]
     async fn a_large_body_counts_until_its_last_slice_is_taken() {
         let limits = narrow();
         let whole: Vec<u8> = (0..200_000_u32).map(|number| number as u8).collect();
-        let memory = Memory::new(200_000);
-        let share = memory.take(whole.len()).unwrap();
         let mut body = account(
             Body::from(whole.clone()),
             permit(&limits, RequestKind::ReadOnly).unwrap(),
-            share,
             Version::HTTP_11,
         );
         assert_eq!(body.size_hint().exact(), Some(200_000));
         let mut seen = Vec::new();
         while let Some(frame) = body.frame().await {
-            assert!(
-                permit(&limits, RequestKind::ReadOnly).is_none() && memory.take(100_000).is_none()
-            );
+            assert!(permit(&limits, RequestKind::ReadOnly).is_none());
             seen.extend_from_slice(&frame.unwrap().into_data().unwrap());
         }
         drop(body);
         assert_eq!(seen, whole);
-        assert!(permit(&limits, RequestKind::ReadOnly).is_some() && memory.take(100_000).is_some());
+        assert!(permit(&limits, RequestKind::ReadOnly).is_some());
     }
 
     #[tokio::test]
     async fn a_small_body_counts_on_http_2_only() {
         let limits = narrow();
         for (version, counts) in [(Version::HTTP_11, false), (Version::HTTP_2, true)] {
-            let share = Memory::new(0).take(5).unwrap();
             let _body = account(
                 Body::from("small"),
                 permit(&limits, RequestKind::ReadOnly).unwrap(),
-                share,
                 version,
             );
             assert_eq!(permit(&limits, RequestKind::ReadOnly).is_none(), counts);

@@ -33,7 +33,6 @@ mod long_running;
 mod metrics;
 mod panic_recovery;
 mod request_log;
-mod response_memory;
 mod warnings;
 mod well_formed;
 
@@ -47,7 +46,6 @@ use self::long_running::LongRunning;
 use super::audit::{AuditContext, AuditLog};
 use super::health;
 use super::listen::Peer;
-use super::memory::{Memory, Share};
 use super::request_body;
 use super::respond::EventStream;
 use super::router::Router;
@@ -58,7 +56,7 @@ use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath};
 use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::resources::API;
-use crate::runtime::{Flow, PriorityLevel};
+use crate::runtime::{Flow, MemoryBudget, PriorityLevel};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
 /// The filters, with the handlers behind them.
@@ -72,9 +70,7 @@ pub(super) struct FilterChain {
     /// The limits on the number of requests.
     pub(super) in_flight: RequestLimits,
     /// Memory for the bodies of requests.
-    pub(super) request_memory: Arc<Memory>,
-    /// Memory for the bodies of responses.
-    pub(super) response_memory: Arc<Memory>,
+    pub(super) memory: MemoryBudget,
     /// The audit log, if there is one.
     pub(super) audit: Option<Arc<AuditLog>>,
     /// The metrics of requests.
@@ -126,8 +122,7 @@ impl FilterChain {
         let mut response =
             outcome.unwrap_or_else(|refusal| error_format.response(refusal, &uri, &query));
         if let Some(permit) = permit {
-            let share = self.response_memory.add(0);
-            response = response.map(|body| accounted_body::account(body, permit, share, version));
+            response = response.map(|body| accounted_body::account(body, permit, version));
         }
         let took = received.elapsed();
         request_log::write(&response, &audit_id, &method, uri.path(), took);
@@ -183,9 +178,11 @@ impl FilterChain {
         };
         // A mutating request takes its place when its body has arrived.
         let is_resource = info.resource_of(API).is_some();
-        let (body, _share) = match (&authorized, info.kind(), is_resource) {
-            (Ok(()), RequestKind::Mutating, true) => self.read_body(info, &mut request).await?,
-            _ => (Bytes::new(), None),
+        let body = match (&authorized, info.kind(), is_resource) {
+            (Ok(()), RequestKind::Mutating, true) => {
+                self.read_body(info, flow, &mut request).await?
+            }
+            _ => Bytes::new(),
         };
         if is_limited(info, flow, authorized.is_ok()) {
             *permit = Some(self.admit(info.kind(), flow).await?);
@@ -205,9 +202,7 @@ impl FilterChain {
         if permit.is_none() {
             return Ok(response);
         }
-        let share = response_memory::take(&self.response_memory, info.kind(), &response);
-        let share = share.ok_or_else(Status::too_many_requests)?;
-        let account = |body, permit| accounted_body::account(body, permit, share, version);
+        let account = |body, permit| accounted_body::account(body, permit, version);
         Ok(match permit.take() {
             Some(permit) => response.map(|body| account(body, permit)),
             None => response,
@@ -244,23 +239,22 @@ impl FilterChain {
         }
     }
 
-    /// Reads the body of a request for a resource. Its share of the memory must be held as long as
-    /// the body is needed.
+    /// Reads the body of a request for a resource.
     ///
     /// # Errors
     /// The errors of [`request_body::read`], and of the form of the path.
     async fn read_body(
         &self,
         info: &RequestInfo<'_>,
+        flow: Flow,
         request: &mut Request,
-    ) -> Result<(Bytes, Option<Share>), Rejection> {
+    ) -> Result<Bytes, Rejection> {
         if let Some(resource) = info.resource_of(API) {
             resource.check_form()?;
         }
         let body = std::mem::take(request.body_mut());
-        let reading = request_body::read(&self.request_memory, request.headers(), body);
-        let (body, share) = Box::pin(reading).await?;
-        Ok((body, Some(share)))
+        let reading = request_body::read(&self.memory, flow, request.headers(), body);
+        Ok(Box::pin(reading).await?)
     }
 
     async fn admit(&self, kind: RequestKind, flow: Flow) -> Result<Permit, Rejection> {
