@@ -21,7 +21,17 @@ const USERS: &str = "\
 token-of-adm,adm,uid-of-adm,\"system:masters\"
 token-of-mal,mal,uid-of-mal
 token-of-vic,vic,uid-of-vic
+token-of-m0,m0,uid-of-m0
+token-of-m1,m1,uid-of-m1
+token-of-m2,m2,uid-of-m2
+token-of-m3,m3,uid-of-m3
+token-of-m4,m4,uid-of-m4
+token-of-m5,m5,uid-of-m5
+token-of-m6,m6,uid-of-m6
+token-of-m7,m7,uid-of-m7
 ";
+/// Number of the further attackers, `m0` and so on.
+const ATTACKERS: usize = 8;
 /// Maximum latency of another user's GET after a row.
 const PROMPT: Duration = Duration::from_secs(5);
 
@@ -35,6 +45,8 @@ pub(crate) struct Site {
     pub(crate) adm: Client,
     pub(crate) mal: Client,
     pub(crate) vic: Client,
+    /// Further attackers, for attacks that one user's share of a limit contains.
+    pub(crate) others: Vec<Client>,
 }
 
 impl Site {
@@ -45,6 +57,8 @@ impl Site {
         let pki = Pki::new();
         let plane = ground.rule.map(|rule| Plane::start(rule, ground.answer_after, &kubeconfig));
         let mut flags = ground.flags.clone();
+        // Half of the memory limit of the manifests, whatever the memory of this machine.
+        flags.push("--memory-budget=384Mi".into());
         if plane.is_some() {
             flags.push(format!("--kubeconfig={}", kubeconfig.display()));
             flags.push("--authorization-mode=Webhook".into());
@@ -64,6 +78,7 @@ impl Site {
             adm: user("adm"),
             mal: user("mal"),
             vic: user("vic"),
+            others: (0..ATTACKERS).map(|n| user(&format!("m{n}"))).collect(),
             server,
             plane,
             pki,

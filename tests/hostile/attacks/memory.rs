@@ -66,7 +66,7 @@ fn doubled(empty: &str) -> String {
     repeat(&add, 11, |_| r#"{"op":"copy","from":"/x","path":"/x/-"}"#.into(), "]")
 }
 
-fn with_tags(count: usize) -> Value {
+pub(crate) fn with_tags(count: usize) -> Value {
     let mut stream = stream("s");
     stream["spec"]["tags"] = (0..count).map(|n| json!({"name": format!("t{n}")})).collect();
     stream

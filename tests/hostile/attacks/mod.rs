@@ -5,6 +5,7 @@ mod errors;
 mod fairness;
 mod history;
 mod images;
+mod large;
 mod memory;
 mod patches;
 mod proxy;
@@ -24,6 +25,8 @@ pub(crate) fn tables(form: Form) -> Vec<Table> {
         errors::images(form),
         memory::table(form, 2),
         memory::table(form, 16),
+        large::table(form, 2),
+        large::table(form, 16),
         history::table(form),
         images::forgeries(),
         readers::layers(form),
