@@ -90,6 +90,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l memory-budget -d 'Memory for requests, at least 64Mi; the default is half of the memory limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
@@ -163,6 +164,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l memory-budget -d 'Memory for requests, at least 64Mi; the default is half of the memory limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
