@@ -28,7 +28,7 @@ const PROMPT: Duration = Duration::from_secs(5);
 
 /// Flags that admit all of these connections from one address.
 const ADMIT_ALL: &[&str] = &[
-    "--max-connections=40000",
+    "--max-connections=60000",
     "--max-connections-per-address=12000",
     "--max-handshakes-per-address=12000",
 ];
