@@ -96,7 +96,7 @@ fn a_front_proxy_is_exempt_from_its_first_handshake_on() {
 }
 
 #[test]
-fn a_client_at_the_address_of_a_proxy_counts_after_its_handshake() {
+fn a_client_at_the_address_of_a_proxy_counts_later() {
     let limiter = limiter(LIMIT);
     let now = Instant::now();
     let mut proxy = limiter.admit(address(1), now).unwrap();
