@@ -28,7 +28,7 @@ use crate::support::server::TestServer;
 /// Name and value of SETTINGS_INITIAL_WINDOW_SIZE that keep all responses in the server.
 const NO_WINDOW: (u16, u32) = (4, 0);
 /// Handshakes of an attacker at a time.
-const TOGETHER: usize = 64;
+const TOGETHER: usize = 16;
 /// Time for which an attack goes on.
 const DURATION: Duration = Duration::from_secs(3);
 /// Longest wait of another client for a response. The probe has a thread of its own and stricter
@@ -79,16 +79,16 @@ fn responses(form: Form) -> Vec<Row> {
         .cpu(form.of(20.0, 60.0))
     };
     vec![
-        row(form.of(20, 100), 1, 0),
-        row(form.of(10, 100), 1, 30),
-        row(form.of(5, 100), 1, 250),
-        row(form.of(20, 100), 10, 0),
+        row(form.of(8, 100), 1, 0),
+        row(form.of(4, 100), 1, 30),
+        row(form.of(2, 100), 1, 250),
+        row(form.of(10, 100), 10, 0),
     ]
 }
 
 /// Bodies of requests whose tokens are being reviewed.
 fn bodies(form: Form) -> Vec<Row> {
-    let count = form.of(40, 200);
+    let count = form.of(20, 200);
     vec![
         Row::script(
             format!("{count} connections with unknown tokens"),
