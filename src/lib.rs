@@ -26,6 +26,9 @@
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ registry    storage of any type: create, update, delete, list,       │
 //! │             watch, admission, quota                                  │
+//! ├──────────────────────────────────────────────────────────────────────┤
+//! │ oci         client for OCI registries: transport, credentials,       │
+//! │             limits, manifests                                        │
 //! ├──────────────────────┬───────────────────────┬───────────────────────┤
 //! │ domain               │ auth                  │ tls                   │
 //! │   image logic,       │   authentication,     │   certificates,       │
@@ -273,6 +276,7 @@ pub mod domain;
 pub mod endpoints;
 pub mod machinery;
 pub mod meta;
+pub mod oci;
 pub mod registry;
 pub mod resources;
 pub mod runtime;

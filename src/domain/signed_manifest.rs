@@ -82,7 +82,7 @@ fn json<T: DeserializeOwned>(text: &[u8]) -> Option<T> {
 
 /// Inserts a signature before the last two characters of `text`, which ends in `}`.
 #[cfg(test)]
-pub(super) fn sign(text: &str) -> String {
+pub(crate) fn sign(text: &str) -> String {
     let (head, tail) = text.split_at(text.len() - 2);
     let tail = URL_SAFE_NO_PAD.encode(tail);
     let protected = format!(r#"{{"formatLength":{},"formatTail":"{tail}"}}"#, head.len());
