@@ -10,7 +10,7 @@ ARG BUILD_IMAGE=rust:1.95-alpine
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${BUILD_IMAGE} AS build
-RUN apk add --no-cache make musl-dev
+RUN apk add --no-cache ca-certificates make musl-dev
 WORKDIR /source
 # The dependencies, in a layer that only the manifest and the lock file invalidate: they are built
 # for an empty crate.
@@ -34,6 +34,8 @@ RUN ! readelf --dynamic target/release/imagestream-apiserver | grep NEEDED && mk
 
 FROM ${RUNTIME_IMAGE}
 COPY --from=build /image/imagestream-apiserver /imagestream-apiserver
+# Root certificates of public registries, for imports.
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt
 # Data folder. It belongs to the user below, and so does a new volume that is mounted here.
 COPY --from=build --chown=65532:65532 /image/data /data
 USER 65532:65532
