@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::credential::CredentialSecret;
 
@@ -44,7 +45,7 @@ enum AuthEntry {
     Fields(AuthFields),
     #[default]
     Empty,
-    Invalid(serde_json::Value),
+    Invalid(IgnoredAny),
 }
 
 #[derive(Default, Deserialize)]

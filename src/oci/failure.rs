@@ -80,7 +80,7 @@ pub(super) fn of(
         (_, _, Some(error)) if io_text(error).is_some() => {
             RequestFailure::Transfer(format!("read: {}", io_text(error).unwrap_or_default()))
         }
-        _ if is_incomplete(error) && error.is_body() => {
+        _ if is_incomplete(error) && (error.is_body() || error.is_decode()) => {
             RequestFailure::Transfer("unexpected EOF".into())
         }
         _ if is_incomplete(error) => RequestFailure::Transfer("EOF".into()),

@@ -137,7 +137,14 @@ impl PullSession {
         security: Security,
     ) -> Result<Vec<PullSource>, RegistryError> {
         let sources = self.registries.sources(repository, reference, security);
-        sources.ok_or_else(|| RegistryError::BlockedRegistry(repository.registry().to_owned()))
+        let blocked = || RegistryError::BlockedRegistry(repository.registry().to_owned());
+        let sources = sources.ok_or_else(blocked)?;
+        match sources.is_empty() {
+            true => Err(RegistryError::Content(format!(
+                "--registries-config has no valid location for {repository}"
+            ))),
+            false => Ok(sources),
+        }
     }
 
     async fn manifest_of(
