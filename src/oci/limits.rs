@@ -6,6 +6,9 @@ use std::time::Duration;
 pub const MAX_MANIFEST_BYTES: usize = 4 << 20;
 /// Maximum size of an image configuration in bytes.
 pub const MAX_CONFIG_BYTES: usize = 8 << 20;
+/// Maximum number of JSON values in a manifest or configuration. A few bytes of text become some
+/// hundred bytes in memory, so the size alone does not bound memory.
+pub(super) const MAX_VALUES: usize = 50_000;
 /// Maximum size of the body of an error or of a token response in bytes.
 pub(super) const MAX_ERROR_BYTES: usize = 64 << 10;
 /// Maximum size of a page of tags in bytes.

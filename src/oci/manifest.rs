@@ -3,11 +3,15 @@
 //! The checks and their texts are those of github.com/distribution/distribution manifest/ and of
 //! openshift-apiserver pkg/image/apiserver/importer.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::error::RegistryError;
+use super::limits::cut;
 use super::repository::{ManifestReference, Repository};
 use super::trust::Security;
 use crate::domain::digest::Digest;
@@ -114,10 +118,13 @@ fn parse(
     let text = std::str::from_utf8(bytes)
         .map_err(|_| RegistryError::Content("the manifest is not UTF-8".into()))?;
     Manifest::read(text).map_err(|error| RegistryError::Content(error.to_string()))?;
-    let fields: Map<String, Value> = serde_json::from_str(text)
-        .map_err(|_| RegistryError::Content("the manifest is not a JSON object".into()))?;
-    check_media_type(media_type, &fields)?;
-    check_shape(media_type, &fields)?;
+    let shape: Shape<'_> = serde_json::from_str(text).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        let reason = format!("a field is repeated (line {line}, column {column})");
+        RegistryError::Content(format!("the manifest is ambiguous: {reason}"))
+    })?;
+    shape.check_media_type(media_type)?;
+    shape.check_kind(media_type)?;
     Ok((media_type, None))
 }
 
@@ -125,29 +132,44 @@ fn unmarshalling(reason: &str) -> RegistryError {
     RegistryError::Content(format!("error unmarshalling content: {reason}"))
 }
 
-fn check_media_type(media_type: &str, fields: &Map<String, Value>) -> Result<(), RegistryError> {
-    let actual = fields.get("mediaType").and_then(Value::as_str).unwrap_or_default();
-    let text = match media_type {
-        _ if actual == media_type => return Ok(()),
-        OCI_MANIFEST | OCI_INDEX if actual.is_empty() => return Ok(()),
-        SCHEMA2 => "mediaType in manifest should be",
-        DOCKER_LIST => "mediaType in manifest list should be",
-        OCI_MANIFEST => "if present, mediaType in manifest should be",
-        _ => "if present, mediaType in image index should be",
-    };
-    let actual = super::limits::cut(actual);
-    Err(RegistryError::Content(format!("{text} '{media_type}' not '{actual}'")))
+/// The fields that tell images and indexes apart.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Shape<'a> {
+    #[serde(borrow)]
+    media_type: Option<Cow<'a, str>>,
+    config: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    manifests: Option<IgnoredAny>,
 }
 
-/// Refuses content that is both image and index (CVE-2021-41190).
-fn check_shape(media_type: &str, fields: &Map<String, Value>) -> Result<(), RegistryError> {
-    let has = |name: &str| fields.get(name).is_some_and(|value| !value.is_null());
-    let text = match media_type {
-        OCI_MANIFEST if has("manifests") => "ocimanifest: expected manifest but found index",
-        OCI_INDEX if has("config") || has("layers") => "index: expected index but found manifest",
-        _ => return Ok(()),
-    };
-    Err(RegistryError::Content(text.into()))
+impl Shape<'_> {
+    fn check_media_type(&self, media_type: &str) -> Result<(), RegistryError> {
+        let actual = self.media_type.as_deref().unwrap_or_default();
+        let text = match media_type {
+            _ if actual == media_type => return Ok(()),
+            OCI_MANIFEST | OCI_INDEX if actual.is_empty() => return Ok(()),
+            SCHEMA2 => "mediaType in manifest should be",
+            DOCKER_LIST => "mediaType in manifest list should be",
+            OCI_MANIFEST => "if present, mediaType in manifest should be",
+            _ => "if present, mediaType in image index should be",
+        };
+        Err(RegistryError::Content(format!("{text} '{media_type}' not '{}'", cut(actual))))
+    }
+
+    /// Refuses content that is both image and index (CVE-2021-41190).
+    fn check_kind(&self, media_type: &str) -> Result<(), RegistryError> {
+        let text = match media_type {
+            OCI_MANIFEST if self.manifests.is_some() => {
+                "ocimanifest: expected manifest but found index"
+            }
+            OCI_INDEX if self.config.is_some() || self.layers.is_some() => {
+                "index: expected index but found manifest"
+            }
+            _ => return Ok(()),
+        };
+        Err(RegistryError::Content(text.into()))
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +225,11 @@ mod tests {
                  not 'application/vnd.oci.image.manifest.v1+json'",
             ),
             (OCI_MANIFEST, r#"{"manifests":[]}"#, "ocimanifest: expected manifest but found index"),
+            (
+                OCI_MANIFEST,
+                r#"{"config":{},"config":{}}"#,
+                "the manifest is ambiguous: a field is repeated (line 1, column 21)",
+            ),
             (OCI_INDEX, r#"{"config":{}}"#, "index: expected index but found manifest"),
             (
                 OCI_INDEX,

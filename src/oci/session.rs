@@ -12,7 +12,9 @@ use super::credential::Credential;
 use super::endpoint::{ApiRequest, ApiTarget, RegistryEndpoint};
 use super::error::RegistryError;
 use super::keyring::Keyring;
-use super::limits::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_TAG_PAGE_BYTES, MAX_TAG_PAGES};
+use super::limits::{
+    MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_TAG_PAGE_BYTES, MAX_TAG_PAGES, MAX_TAGS, MAX_VALUES,
+};
 use super::manifest::{CONTENT_DIGEST, FetchedManifest, PullSource};
 use super::registries_conf::RegistriesConf;
 use super::repository::{ManifestReference, Repository};
@@ -103,7 +105,7 @@ impl PullSession {
     /// digest.
     pub async fn blob(&self, source: &PullSource, digest: &Digest) -> Result<Bytes, RegistryError> {
         let incoming = self.blob_response(source, digest, Method::GET).await?;
-        let bytes = incoming.read("blob", MAX_CONFIG_BYTES).await?;
+        let bytes = incoming.read_json("blob", MAX_CONFIG_BYTES, MAX_VALUES).await?;
         let actual = digest.digest_of(&bytes);
         match actual == *digest {
             true => Ok(bytes),
@@ -154,7 +156,7 @@ impl PullSession {
     ) -> Result<FetchedManifest, RegistryError> {
         let incoming = self.manifest_response(&source, reference, Method::GET).await?;
         let headers = incoming.headers().clone();
-        let bytes = incoming.read("manifest", MAX_MANIFEST_BYTES).await?;
+        let bytes = incoming.read_json("manifest", MAX_MANIFEST_BYTES, MAX_VALUES).await?;
         FetchedManifest::new(&headers, bytes, reference, source)
     }
 
@@ -191,7 +193,9 @@ impl PullSession {
             };
             let incoming = endpoint.send(request).await?;
             let next = next_page(incoming.headers(), incoming.url())?;
-            pages.add(&incoming.read("tag list", MAX_TAG_PAGE_BYTES).await?)?;
+            // The object and its other fields are values too.
+            let page = incoming.read_json("tag list", MAX_TAG_PAGE_BYTES, MAX_TAGS + 10).await?;
+            pages.add(&page)?;
             match next {
                 Some(next) => target = ApiTarget::Url(next),
                 None => return Ok(pages.into_tags()),

@@ -20,6 +20,7 @@ use super::guard::AddressGuard;
 use super::limits::{MAX_ERROR_BYTES, MAX_REDIRECTS, PullTimeouts};
 use super::resolver::GuardedResolver;
 use super::trust::{self, Security, SystemRoots};
+use crate::machinery::body_limits::count_values;
 
 /// Idle connections that are kept for each host.
 const MAX_IDLE_CONNECTIONS: usize = 16;
@@ -242,6 +243,23 @@ impl Incoming {
                     return Err(request_error(self.method, &self.url, cause));
                 }
             }
+        }
+    }
+
+    /// Reads a JSON body of at most `limit` bytes and `max_values` values.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(super) async fn read_json(
+        self,
+        what: &'static str,
+        limit: usize,
+        max_values: usize,
+    ) -> Result<Bytes, RegistryError> {
+        let body = self.read(what, limit).await?;
+        match count_values(&body) > max_values {
+            true => Err(RegistryError::TooLarge { what, limit: max_values, unit: "values" }),
+            false => Ok(body),
         }
     }
 

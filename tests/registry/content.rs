@@ -159,6 +159,14 @@ async fn endless_bodies_end_at_the_limit() {
 }
 
 #[tokio::test]
+async fn number_of_values_is_limited() {
+    let body = format!("[{}1]", "1,".repeat(1 << 20));
+    let server = with_manifest(move || answer(200, &[], body.clone())).await;
+    let result = session().manifest(&repository(&server, "a"), &tag("x"), INSECURE).await;
+    assert_text(result, &server, "the manifest is larger than the limit of 50000 values");
+}
+
+#[tokio::test]
 async fn slow_responses_end_at_their_time_limits() {
     const TIMEOUT: &str =
         "Get \"http://HOST/v2/a/manifests/x\": net/http: request canceled (time limit exceeded)";
