@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use hyper_util::client::proxy::matcher::Matcher;
 use parking_lot::Mutex;
-use reqwest::{Client, Proxy, Response, Url, redirect};
+use reqwest::{Client, Response, Url, redirect};
 use tokio::time::Instant;
 
 use super::certs_dir::{CertsDir, HostCertificates};
@@ -34,7 +34,8 @@ pub(super) struct HttpTransport {
     guard: Arc<AddressGuard>,
     roots: SystemRoots,
     certificates: CertsDir,
-    proxies: Arc<Matcher>,
+    /// Proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+    proxies: Matcher,
     timeouts: PullTimeouts,
     clients: Mutex<HashMap<ClientKey, Client>>,
 }
@@ -78,7 +79,7 @@ impl HttpTransport {
         certificates: CertsDir,
         timeouts: PullTimeouts,
     ) -> Self {
-        let proxies = Arc::new(Matcher::from_env());
+        let proxies = Matcher::from_env();
         let clients = Mutex::default();
         Self { guard: Arc::new(guard), roots, certificates, proxies, timeouts, clients }
     }
@@ -184,8 +185,9 @@ impl HttpTransport {
             Route::Direct => {
                 builder.no_proxy().dns_resolver(GuardedResolver(self.guard.clone())).build()
             }
-            // The proxy resolves the name of the registry. Its own address is not checked.
-            Route::Proxied => builder.proxy(environment_proxy(self.proxies.clone())).build(),
+            // By default the client uses the proxies of the environment, as `proxies` does. The
+            // proxy resolves the name of the registry. Its own address is not checked.
+            Route::Proxied => builder.build(),
         }
     }
 }
@@ -272,20 +274,6 @@ impl Incoming {
 
 fn unsupported(error: &dyn std::error::Error) -> RequestFailure {
     RequestFailure::Unsupported(error.to_string())
-}
-
-/// The proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
-fn environment_proxy(proxies: Arc<Matcher>) -> Proxy {
-    Proxy::custom(move |url| {
-        let uri = url.as_str().parse::<http::Uri>().ok()?;
-        let intercept = proxies.intercept(&uri)?;
-        let mut proxy = Url::parse(&intercept.uri().to_string()).ok()?;
-        if let Some((user, password)) = intercept.raw_auth() {
-            proxy.set_username(user).ok()?;
-            proxy.set_password(Some(password)).ok()?;
-        }
-        Some(proxy)
-    })
 }
 
 /// The URL of a redirect; none for other responses, which include redirects without a target.

@@ -17,6 +17,10 @@ const TARGET: &str = "TEST_REGISTRY";
 async fn run(test: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture"]);
+    let proxies = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
+    for name in proxies {
+        command.env_remove(name).env_remove(name.to_uppercase());
+    }
     command.envs(variables.iter().copied());
     tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
 }
@@ -58,10 +62,12 @@ async fn proxy_of_the_environment_is_used() {
         _ => answer(502, &[], ""),
     })
     .await;
-    let url = format!("http://{}", proxy.host());
-    let variables = [("http_proxy", url.as_str()), ("HTTP_PROXY", &url), ("NO_PROXY", "127.0.0.2")];
+    let url = format!("http://u:p@{}", proxy.host());
+    let variables = [("http_proxy", url.as_str()), ("NO_PROXY", "127.0.0.2")];
     assert_passed(&run("environment::child_behind_a_proxy", &variables).await);
     assert!(proxy.log().iter().any(|request| request.path() == "/v2/a/manifests/x"));
+    let header = proxy.log()[0].headers.get("proxy-authorization").cloned();
+    assert_eq!(header.unwrap(), "Basic dTpw");
     assert_eq!(proxy.log().len(), 2, "refused addresses do not reach the proxy");
 }
 
