@@ -51,6 +51,8 @@
 //!   [`store::Store`], the subset of etcd that Kubernetes relies on.
 //! * [`registry`] knows Kubernetes objects, not HTTP. Its client is an [`registry::actor::Actor`]:
 //!   the user behind a request, or a part of this process.
+//! * [`oci`] knows registries, not Kubernetes. It trusts no response: sizes and times are bounded,
+//!   digests verified, addresses checked, and credentials stay where they belong.
 //! * [`endpoints`] knows HTTP, not images. A resource is a value, an
 //!   [`endpoints::endpoint::Endpoint`]: routes, verbs, discovery, OpenAPI, and 404 and 405
 //!   responses follow from it.

@@ -166,6 +166,9 @@ impl RegistryError {
                     | RequestFailure::Transfer(_),
                 ..
             } => RegistryErrorKind::Temporary,
+            Self::NotARegistry { status, .. } if status.is_server_error() => {
+                RegistryErrorKind::Temporary
+            }
             Self::BlockedRegistry(_) => RegistryErrorKind::Blocked,
             _ => RegistryErrorKind::Other,
         }

@@ -1,7 +1,7 @@
 //! Access tokens of token servers.
 //!
-//! As https://distribution.github.io/distribution/spec/auth/token/ and, for identity tokens,
-//! …/spec/auth/oauth/.
+//! As <https://distribution.github.io/distribution/spec/auth/token/> and, for identity tokens,
+//! <https://distribution.github.io/distribution/spec/auth/oauth/>.
 
 use std::time::Duration;
 
