@@ -33,7 +33,7 @@ pub struct DockerConfigError {
 pub(super) type ParsedSecret = Result<Option<CredentialSecret>, String>;
 
 #[derive(Deserialize)]
-struct DockerConfig {
+struct DockerConfigFile {
     #[serde(default)]
     auths: Option<BTreeMap<String, AuthEntry>>,
 }
@@ -70,7 +70,7 @@ pub(super) fn parse(
         |error: serde_json::Error| DockerConfigError { line: error.line(), column: error.column() };
     let entries: BTreeMap<String, AuthEntry> = match format {
         ConfigFormat::DockerConfigJson => {
-            let config: DockerConfig = serde_json::from_slice(content).map_err(error)?;
+            let config: DockerConfigFile = serde_json::from_slice(content).map_err(error)?;
             config.auths.unwrap_or_default()
         }
         ConfigFormat::DockerCfg => serde_json::from_slice(content).map_err(error)?,
@@ -156,7 +156,7 @@ mod tests {
             (r#"{"auth":"!"}"#, "illegal base64"),
             (r#"{"auth":"dQ=="}"#, "user:password"),
             (r#"{"auth":1}"#, "not an object of strings"),
-            ("[]", "not an object of strings"),
+            ("7", "not an object of strings"),
         ] {
             let error = secrets(entry).unwrap_err();
             assert!(error.contains(reason), "{entry}: {error}");

@@ -13,7 +13,7 @@ use super::credential::{Credential, CredentialSecret, secret_header};
 use super::error::{RegistryError, RequestFailure};
 use super::response_error::{ErrorCode, ResponseError};
 use super::token::{AccessToken, TokenRequest};
-use super::transport::{HttpTransport, Incoming, Outgoing};
+use super::transport::{HttpTransport, RegistryRequest, RegistryResponse};
 use super::trust::Security;
 
 /// Header of registries that implement the API.
@@ -60,7 +60,7 @@ struct TokenSlot {
 
 /// Header of a request, with its scheme.
 #[derive(Clone, PartialEq, Eq)]
-enum Authorization {
+enum RequestCredential {
     None,
     Fixed(HeaderValue),
     Token(HeaderValue),
@@ -125,7 +125,10 @@ impl RegistryEndpoint {
     ///
     /// # Errors
     /// No response, and an error response.
-    pub(super) async fn send(&self, request: ApiRequest<'_>) -> Result<Incoming, RegistryError> {
+    pub(super) async fn send(
+        &self,
+        request: ApiRequest<'_>,
+    ) -> Result<RegistryResponse, RegistryError> {
         let url = match &request.target {
             ApiTarget::Url(url) => url.clone(),
             ApiTarget::Path(path) => {
@@ -143,7 +146,7 @@ impl RegistryEndpoint {
             return self.checked(first, &request).await;
         }
         let renewed = self.authorization(request.repository, &url).await?;
-        if matches!(renewed, Authorization::Token(_)) || renewed != authorization {
+        if matches!(renewed, RequestCredential::Token(_)) || renewed != authorization {
             let second = self.send_once(&request, url, &renewed).await?;
             return self.checked(second, &request).await;
         }
@@ -154,13 +157,15 @@ impl RegistryEndpoint {
         &self,
         request: &ApiRequest<'_>,
         url: Url,
-        authorization: &Authorization,
-    ) -> Result<Incoming, RegistryError> {
+        authorization: &RequestCredential,
+    ) -> Result<RegistryResponse, RegistryError> {
         let authorization = match authorization {
-            Authorization::None => None,
-            Authorization::Fixed(header) | Authorization::Token(header) => Some(header.clone()),
+            RequestCredential::None => None,
+            RequestCredential::Fixed(header) | RequestCredential::Token(header) => {
+                Some(header.clone())
+            }
         };
-        let outgoing = Outgoing {
+        let outgoing = RegistryRequest {
             method: request.method.clone(),
             url,
             accept: request.accept.clone(),
@@ -175,9 +180,9 @@ impl RegistryEndpoint {
     /// Returns a response of success, and turns any other into an error.
     async fn checked(
         &self,
-        incoming: Incoming,
+        incoming: RegistryResponse,
         request: &ApiRequest<'_>,
-    ) -> Result<Incoming, RegistryError> {
+    ) -> Result<RegistryResponse, RegistryError> {
         if incoming.status().is_success() {
             return Ok(incoming);
         }
@@ -193,7 +198,7 @@ impl RegistryEndpoint {
         &self,
         headers: &HeaderMap,
         repository: &str,
-        refused: &Authorization,
+        refused: &RequestCredential,
     ) -> bool {
         let mut challenges = Challenge::all(headers);
         if challenges.is_empty() {
@@ -206,7 +211,7 @@ impl RegistryEndpoint {
         *self.challenges.lock() = challenges;
         let slot = self.slot(repository);
         let mut slot = slot.lock().await;
-        if let (Some(Ok(token)), Authorization::Token(header)) = (&slot.token, refused)
+        if let (Some(Ok(token)), RequestCredential::Token(header)) = (&slot.token, refused)
             && token.header == *header
         {
             slot.token = None;
@@ -226,25 +231,25 @@ impl RegistryEndpoint {
         &self,
         repository: &str,
         url: &Url,
-    ) -> Result<Authorization, RegistryError> {
+    ) -> Result<RequestCredential, RegistryError> {
         let challenges = self.challenges.lock().clone();
         let secret = self.credential.as_ref().map(Credential::secret);
         if challenges.is_empty() || self.base.origin() != url.origin() {
-            return Ok(Authorization::None);
+            return Ok(RequestCredential::None);
         }
         if let Some(CredentialSecret::RegistryToken(token)) = secret {
             let header = secret_header(&format!("Bearer {token}"));
-            return Ok(header.map_or(Authorization::None, Authorization::Fixed));
+            return Ok(header.map_or(RequestCredential::None, RequestCredential::Fixed));
         }
         let bearer = challenges.iter().find_map(|challenge| match challenge {
             Challenge::Bearer(bearer) => Some(bearer),
             Challenge::Basic => None,
         });
         if let Some(bearer) = bearer {
-            return self.token(bearer, repository, url).await.map(Authorization::Token);
+            return self.token(bearer, repository, url).await.map(RequestCredential::Token);
         }
         let basic = secret.and_then(CredentialSecret::basic);
-        Ok(basic.map_or(Authorization::None, |(_, header)| Authorization::Fixed(header)))
+        Ok(basic.map_or(RequestCredential::None, |(_, header)| RequestCredential::Fixed(header)))
     }
 
     async fn token(
@@ -281,12 +286,20 @@ async fn ping(
     transport: &HttpTransport,
     base: &Url,
     security: Security,
-) -> Result<Incoming, RegistryError> {
+) -> Result<RegistryResponse, RegistryError> {
     let mut url = base.clone();
     url.set_path("/v2/");
     let timeout = transport.timeouts().handshake;
     let (accept, authorization, form) = (None, None, None);
     transport
-        .send(Outgoing { method: Method::GET, url, accept, authorization, form, security, timeout })
+        .send(RegistryRequest {
+            method: Method::GET,
+            url,
+            accept,
+            authorization,
+            form,
+            security,
+            timeout,
+        })
         .await
 }

@@ -118,7 +118,7 @@ fn parse(
     let text = std::str::from_utf8(bytes)
         .map_err(|_| RegistryError::Content("the manifest is not UTF-8".into()))?;
     Manifest::read(text).map_err(|error| RegistryError::Content(error.to_string()))?;
-    let shape: Shape<'_> = serde_json::from_str(text).map_err(|error| {
+    let shape: ManifestOutline<'_> = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         let reason = format!("a field is repeated (line {line}, column {column})");
         RegistryError::Content(format!("the manifest is ambiguous: {reason}"))
@@ -135,7 +135,7 @@ fn unmarshalling(reason: &str) -> RegistryError {
 /// The fields that tell images and indexes apart.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Shape<'a> {
+struct ManifestOutline<'a> {
     #[serde(borrow)]
     media_type: Option<Cow<'a, str>>,
     config: Option<IgnoredAny>,
@@ -143,7 +143,7 @@ struct Shape<'a> {
     manifests: Option<IgnoredAny>,
 }
 
-impl Shape<'_> {
+impl ManifestOutline<'_> {
     fn check_media_type(&self, media_type: &str) -> Result<(), RegistryError> {
         let actual = self.media_type.as_deref().unwrap_or_default();
         let text = match media_type {

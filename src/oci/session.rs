@@ -20,7 +20,7 @@ use super::registries_conf::RegistriesConf;
 use super::repository::{ManifestReference, Repository};
 use super::response_error::ErrorCode;
 use super::tags::{TagPages, next_page};
-use super::transport::{HttpTransport, Incoming};
+use super::transport::{HttpTransport, RegistryResponse};
 use super::trust::Security;
 use crate::domain::digest::Digest;
 
@@ -209,7 +209,7 @@ impl PullSession {
         source: &PullSource,
         reference: &ManifestReference,
         method: Method,
-    ) -> Result<Incoming, RegistryError> {
+    ) -> Result<RegistryResponse, RegistryError> {
         let endpoint = self.endpoint(source).await?;
         let request = ApiRequest {
             method,
@@ -226,7 +226,7 @@ impl PullSession {
         source: &PullSource,
         digest: &Digest,
         method: Method,
-    ) -> Result<Incoming, RegistryError> {
+    ) -> Result<RegistryResponse, RegistryError> {
         let endpoint = self.endpoint(source).await?;
         let request = ApiRequest {
             method,

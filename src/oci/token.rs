@@ -16,7 +16,7 @@ use super::error::RegistryError;
 use super::failure::without_query;
 use super::limits::MAX_ERROR_BYTES;
 use super::response_error::{ErrorCode, ResponseError};
-use super::transport::{HttpTransport, Outgoing};
+use super::transport::{HttpTransport, RegistryRequest};
 use super::trust::Security;
 
 /// Lifetime of a token without `expires_in`, and the shortest that is respected, as in
@@ -113,12 +113,12 @@ impl TokenRequest<'_> {
         Ok(realm)
     }
 
-    fn outgoing(&self, transport: &HttpTransport) -> Result<Outgoing, RegistryError> {
+    fn outgoing(&self, transport: &HttpTransport) -> Result<RegistryRequest, RegistryError> {
         let mut url = self.realm()?;
         let secret = self.credential.map(Credential::secret);
         let basic = secret.and_then(CredentialSecret::basic);
         let service = self.challenge.service.as_deref();
-        let mut outgoing = Outgoing {
+        let mut outgoing = RegistryRequest {
             method: Method::GET,
             url: url.clone(),
             accept: None,

@@ -49,7 +49,7 @@ struct ClientKey {
 }
 
 /// A request.
-pub(super) struct Outgoing {
+pub(super) struct RegistryRequest {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) accept: Option<HeaderValue>,
@@ -63,7 +63,7 @@ pub(super) struct Outgoing {
 }
 
 /// A response without its body.
-pub(super) struct Incoming {
+pub(super) struct RegistryResponse {
     response: Response,
     method: &'static str,
     /// URL after redirects.
@@ -92,9 +92,13 @@ impl HttpTransport {
     ///
     /// # Errors
     /// A request without a response, and a refused address or redirect.
-    pub(super) async fn send(&self, request: Outgoing) -> Result<Incoming, RegistryError> {
+    pub(super) async fn send(
+        &self,
+        request: RegistryRequest,
+    ) -> Result<RegistryResponse, RegistryError> {
         let deadline = Instant::now() + request.timeout;
-        let Outgoing { method, mut url, accept, mut authorization, form, security, .. } = request;
+        let RegistryRequest { method, mut url, accept, mut authorization, form, security, .. } =
+            request;
         let name = go_name(&method);
         for _ in 0..=MAX_REDIRECTS {
             let mut headers = HeaderMap::new();
@@ -113,7 +117,11 @@ impl HttpTransport {
         Err(request_error(name, &url, RequestFailure::Redirect("stopped after 10 redirects")))
     }
 
-    async fn send_once(&self, hop: Hop<'_>, deadline: Instant) -> Result<Incoming, RegistryError> {
+    async fn send_once(
+        &self,
+        hop: Hop<'_>,
+        deadline: Instant,
+    ) -> Result<RegistryResponse, RegistryError> {
         let Hop { method, url, headers, form, security } = hop;
         let name = go_name(method);
         let error = |cause| request_error(name, url, cause);
@@ -129,7 +137,7 @@ impl HttpTransport {
         let roots = self.root_count(url);
         let response = builder.send().await;
         let response = response.map_err(|why| error(failure::of(&why, url, route, roots)))?;
-        Ok(Incoming { response, method: name, url: url.clone(), route, roots })
+        Ok(RegistryResponse { response, method: name, url: url.clone(), route, roots })
     }
 
     /// Checks an address in a URL. Names are checked when they are resolved.
@@ -201,7 +209,7 @@ struct Hop<'a> {
     security: Security,
 }
 
-impl Incoming {
+impl RegistryResponse {
     pub(super) fn status(&self) -> StatusCode {
         self.response.status()
     }
@@ -277,7 +285,10 @@ fn unsupported(error: &dyn std::error::Error) -> RequestFailure {
 }
 
 /// The URL of a redirect; none for other responses, which include redirects without a target.
-fn redirect_target(incoming: &Incoming, method: &Method) -> Option<Result<Url, RequestFailure>> {
+fn redirect_target(
+    incoming: &RegistryResponse,
+    method: &Method,
+) -> Option<Result<Url, RequestFailure>> {
     let is_redirect = matches!(incoming.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     if !is_redirect || *method == Method::POST {
         return None;
