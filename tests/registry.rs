@@ -2,7 +2,7 @@
 //! never end, or lead elsewhere.
 
 #[path = "support/registry/mod.rs"]
-mod server;
+mod registry_server;
 
 #[path = "registry/addresses.rs"]
 mod addresses;

@@ -21,7 +21,7 @@ pub(super) struct LookupError {
 impl Resolve for GuardedResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.0.clone();
-        Box::pin(async move { Ok(resolve(&guard, name.as_str()).await?) })
+        Box::pin(async move { resolve(&guard, name.as_str()).await })
     }
 }
 

@@ -4,7 +4,7 @@ use imagestream_apiserver::oci::{
     BlockedAddress, Options, RegistryError, Repository, RequestFailure, Security,
 };
 
-use crate::server::{RegistryServer, answer};
+use crate::registry_server::{RegistryServer, answer};
 use crate::site::{client, tag};
 
 async fn refusal(name: &str, security: Security) -> (Option<BlockedAddress>, String) {

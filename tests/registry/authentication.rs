@@ -3,7 +3,9 @@
 use imagestream_apiserver::oci::{RegistryErrorKind, Security};
 use serde_json::json;
 
-use crate::server::{Answer, Content, Image, ReceivedRequest, RegistryServer, answer, json_error};
+use crate::registry_server::{
+    Answer, Content, Image, ReceivedRequest, RegistryServer, answer, json_error,
+};
 use crate::site::{client, keyring, options, repository, session, session_with, tag};
 
 const INSECURE: Security = Security::Insecure;

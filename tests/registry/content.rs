@@ -7,9 +7,9 @@ use imagestream_apiserver::oci::{
     ManifestReference, PullSource, RegistryClient, RegistryErrorKind, Repository, Security,
 };
 
-use crate::server::content::manifest_answer;
-use crate::server::server::chunks;
-use crate::server::{Content, Image, RegistryServer, answer, json_error};
+use crate::registry_server::content::manifest_answer;
+use crate::registry_server::server::chunks;
+use crate::registry_server::{Content, Image, RegistryServer, answer, json_error};
 use crate::site::{SHORT, assert_text, options, repository, session, tag};
 
 const INSECURE: Security = Security::Insecure;
@@ -20,7 +20,7 @@ fn honest() -> Content {
 
 /// A registry that answers requests for a manifest in one way.
 async fn with_manifest(
-    respond: impl Fn() -> crate::server::Answer + Send + Sync + 'static,
+    respond: impl Fn() -> crate::registry_server::Answer + Send + Sync + 'static,
 ) -> RegistryServer {
     RegistryServer::start(move |request| match request.path() {
         "/v2/" => answer(200, &[], "{}"),

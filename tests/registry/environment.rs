@@ -7,7 +7,7 @@ use imagestream_apiserver::oci::{
     BlockedAddress, Options, RegistryError, Repository, RequestFailure, Security,
 };
 
-use crate::server::{Authority, Content, Image, RegistryServer, answer};
+use crate::registry_server::{Authority, Content, Image, RegistryServer, answer};
 use crate::site::{client, options, repository, session, tag};
 
 /// Variable with the name of the registry, for a child.

@@ -4,8 +4,8 @@ use std::fs;
 
 use imagestream_apiserver::oci::Security;
 
-use crate::server::server::chunks;
-use crate::server::{RegistryServer, answer};
+use crate::registry_server::server::chunks;
+use crate::registry_server::{RegistryServer, answer};
 use crate::site::{repository, session, tag};
 
 /// Size of the manifest in bytes.

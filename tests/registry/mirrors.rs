@@ -4,7 +4,7 @@ use std::fs;
 
 use imagestream_apiserver::oci::{Options, PullSession, RegistryErrorKind, Repository, Security};
 
-use crate::server::{Content, Image, RegistryServer};
+use crate::registry_server::{Content, Image, RegistryServer};
 use crate::site::{client, options, tag};
 
 fn session(conf: &str) -> PullSession {

@@ -2,7 +2,7 @@
 
 use imagestream_apiserver::oci::{Options, Security};
 
-use crate::server::{Authority, Content, Image, RegistryServer, answer};
+use crate::registry_server::{Authority, Content, Image, RegistryServer, answer};
 use crate::site::{assert_text, client, options, repository, session, session_with, tag};
 
 const INSECURE: Security = Security::Insecure;

@@ -8,7 +8,7 @@ use imagestream_apiserver::oci::{
 };
 use serde_json::json;
 
-use crate::server::RegistryServer;
+use crate::registry_server::RegistryServer;
 
 /// Time limits that tests of slow servers reach quickly.
 pub(crate) const SHORT: PullTimeouts = PullTimeouts {

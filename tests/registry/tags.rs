@@ -3,7 +3,7 @@
 use imagestream_apiserver::oci::Security;
 use serde_json::json;
 
-use crate::server::{RegistryServer, answer};
+use crate::registry_server::{RegistryServer, answer};
 use crate::site::{assert_text, repository, session, session_with};
 
 const INSECURE: Security = Security::Insecure;

@@ -6,7 +6,7 @@ use std::path::Path;
 use http::Version;
 use imagestream_apiserver::oci::{Options, PullSession, Security};
 
-use crate::server::{Authority, Content, Image, RegistryServer, ServerCertificate};
+use crate::registry_server::{Authority, Content, Image, RegistryServer, ServerCertificate};
 use crate::site::{assert_text, client, options, repository, session, tag};
 
 async fn registry(certificate: &ServerCertificate) -> RegistryServer {

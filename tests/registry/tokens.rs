@@ -9,7 +9,9 @@ use imagestream_apiserver::oci::{
 };
 use serde_json::json;
 
-use crate::server::{Answer, Authority, Content, Image, RegistryServer, answer, json_error};
+use crate::registry_server::{
+    Answer, Authority, Content, Image, RegistryServer, answer, json_error,
+};
 use crate::site::{
     SHORT, assert_text, client, keyring, options, repository, session, session_with, tag,
 };
