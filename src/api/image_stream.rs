@@ -236,13 +236,27 @@ impl TagReference {
     /// Sets the default policies, as `SetDefaults_TagReferencePolicy` and
     /// `SetDefaults_TagImportPolicy` in openshift-apiserver pkg/image/apis/image/v1/defaults.go.
     pub fn default_fields(&mut self) {
-        if self.reference_policy.r#type.is_empty() {
-            self.reference_policy.r#type = "Source".into();
-        }
-        if self.import_policy.import_mode.is_empty() {
-            self.import_policy.import_mode = "Legacy".into();
-        }
+        self.reference_policy.default_fields();
+        self.import_policy.default_fields();
         self.annotations = self.annotations.take().filter(|annotations| !annotations.is_empty());
+    }
+}
+
+impl TagImportPolicy {
+    /// Sets the default mode.
+    pub(super) fn default_fields(&mut self) {
+        if self.import_mode.is_empty() {
+            self.import_mode = "Legacy".into();
+        }
+    }
+}
+
+impl TagReferencePolicy {
+    /// Sets the default type.
+    pub(super) fn default_fields(&mut self) {
+        if self.r#type.is_empty() {
+            self.r#type = "Source".into();
+        }
     }
 }
 

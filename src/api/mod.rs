@@ -10,6 +10,7 @@ mod image_layer;
 mod image_signature;
 mod image_stream;
 mod image_stream_image;
+mod image_stream_import;
 mod image_stream_layers;
 mod image_stream_mapping;
 mod image_stream_tag;
@@ -29,6 +30,10 @@ pub use image_stream::{
     TagReferencePolicy,
 };
 pub use image_stream_image::ImageStreamImage;
+pub use image_stream_import::{
+    ImageImportSpec, ImageImportStatus, ImageStreamImport, ImageStreamImportSpec,
+    ImageStreamImportStatus, LocalObjectReference, RepositoryImportSpec, RepositoryImportStatus,
+};
 pub use image_stream_layers::{ImageBlobReferences, ImageLayerData, ImageStreamLayers};
 pub use image_stream_mapping::ImageStreamMapping;
 pub use image_stream_tag::ImageStreamTag;

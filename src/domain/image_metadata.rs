@@ -10,7 +10,7 @@ use crate::meta::go_json::GoJsonError;
 
 use super::{
     image_config,
-    manifest::{self, Manifest, ManifestList},
+    manifest::{self, Manifest, ManifestDescriptor, ManifestList},
 };
 use crate::{
     api::{Image, ImageLayer, ImageManifest},
@@ -126,15 +126,20 @@ pub fn manifests_of_list(image: &Image) -> Option<Vec<ImageManifest>> {
         return None;
     }
     let list = ManifestList::read(&image.docker_image_manifest).ok()?;
-    let entries = list.manifests.into_iter().map(|entry| ImageManifest {
-        digest: entry.digest,
-        media_type: entry.media_type,
-        manifest_size: entry.size,
-        architecture: entry.platform.architecture,
-        os: entry.platform.os,
-        variant: entry.platform.variant,
-    });
-    Some(entries.collect())
+    Some(list.manifests.into_iter().map(ImageManifest::from).collect())
+}
+
+impl From<ManifestDescriptor> for ImageManifest {
+    fn from(entry: ManifestDescriptor) -> Self {
+        Self {
+            digest: entry.digest,
+            media_type: entry.media_type,
+            manifest_size: entry.size,
+            architecture: entry.platform.architecture,
+            os: entry.platform.os,
+            variant: entry.platform.variant,
+        }
+    }
 }
 
 /// Sorts the layers lowest first. The annotation determines the current order, or else the media

@@ -8,6 +8,14 @@ use super::digest::{self, Digest, ParseDigestError};
 const MAX_NAME_LENGTH: usize = 255;
 const MAX_TAG_LENGTH: usize = 128;
 
+/// Registry of references without a host.
+pub const DEFAULT_REGISTRY: &str = "docker.io";
+
+/// Returns true for the host names of Docker Hub, as `IsRegistryDockerHub` in library-go.
+pub fn is_docker_hub(registry: &str) -> bool {
+    matches!(registry, DEFAULT_REGISTRY | "index.docker.io" | "registry-1.docker.io")
+}
+
 /// Parts of a reference. Missing parts are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reference {
@@ -84,6 +92,22 @@ impl Reference {
         };
         write!(text, "{mark}{end}").expect("writing to a string cannot fail");
         text
+    }
+
+    /// Returns the reference with the defaults of container clients, as `DockerClientDefaults` in
+    /// library-go: the registry `docker.io`, its namespace `library`, and the tag `latest`.
+    pub fn with_client_defaults(&self) -> Self {
+        let mut reference = self.clone();
+        if reference.registry.is_empty() {
+            reference.registry = DEFAULT_REGISTRY.into();
+        }
+        if reference.namespace.is_empty() && is_docker_hub(&reference.registry) {
+            reference.namespace = "library".into();
+        }
+        if reference.tag.is_empty() {
+            reference.tag = "latest".into();
+        }
+        reference
     }
 
     /// Returns the reference without tag and digest.
@@ -267,6 +291,18 @@ mod tests {
         );
         assert_eq!(error(&format!("x@md5:{}", "a".repeat(32))), "unsupported digest algorithm");
         assert_eq!(error(&format!("x@a+b:{}", "a".repeat(32))), "unsupported digest algorithm");
+    }
+
+    #[test]
+    fn client_defaults_complete_a_reference() {
+        let complete =
+            |text: &str| text.parse::<Reference>().unwrap().with_client_defaults().exact();
+        assert_eq!(complete("app"), "docker.io/library/app:latest");
+        assert_eq!(complete("ns/app:t"), "docker.io/ns/app:t");
+        assert_eq!(complete("index.docker.io/app"), "index.docker.io/library/app:latest");
+        assert_eq!(complete("r.io/app"), "r.io/app:latest");
+        let id = format!("sha256:{}", "a".repeat(64));
+        assert_eq!(complete(&format!("app@{id}")), format!("docker.io/library/app@{id}"));
     }
 
     #[test]

@@ -171,7 +171,10 @@ fn empty(tag: &str) -> NamedTagEventList {
 }
 
 /// Returns the history of `tag`. Inserts an empty one in order if there is none.
-fn get_or_insert<'a>(tags: &'a mut Vec<NamedTagEventList>, tag: &str) -> &'a mut NamedTagEventList {
+pub(super) fn get_or_insert<'a>(
+    tags: &'a mut Vec<NamedTagEventList>,
+    tag: &str,
+) -> &'a mut NamedTagEventList {
     let at = history_index(tags, tag).unwrap_or_else(|at| {
         tags.insert(at, empty(tag));
         at

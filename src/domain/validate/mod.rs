@@ -8,12 +8,14 @@ mod image;
 mod mapping;
 mod signature;
 mod stream;
+mod stream_import;
 mod tag;
 
 pub use image::image;
 pub use mapping::mapping;
 pub use signature::signature;
 pub use stream::{stream, stream_update, tag_reference};
+pub use stream_import::stream_import;
 pub use tag::{image_tag, image_tag_update, stream_tag, stream_tag_update};
 
 use std::fmt;

@@ -1,5 +1,6 @@
 //! Validation of image streams and their tags.
 
+use super::stream_import::import_mode;
 use super::{reference, reference_form};
 use crate::{
     api::{ImageStream, NamedTagEventList, TagReference},
@@ -58,11 +59,7 @@ pub fn tag_reference(tag: &TagReference) -> field::Errors {
         let rule = "valid values are \"Source\", \"Local\"";
         errors.push_with(|| field::Error::invalid("referencePolicy.type", policy, rule));
     }
-    let mode = &tag.import_policy.import_mode;
-    if !matches!(mode.as_str(), "" | "Legacy" | "PreserveOriginal") {
-        let rule = "invalid import mode, valid modes are '', 'Legacy', 'PreserveOriginal'";
-        errors.push_with(|| field::Error::invalid("importPolicy.importMode", mode, rule));
-    }
+    errors.extend(import_mode(&tag.import_policy));
     errors
 }
 

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::api::{
-    Image, ImageSignature, ImageStream, ImageStreamImage, ImageStreamLayers, ImageStreamMapping,
-    ImageStreamTag, ImageTag, SecretList,
+    Image, ImageSignature, ImageStream, ImageStreamImage, ImageStreamImport, ImageStreamLayers,
+    ImageStreamMapping, ImageStreamTag, ImageTag, SecretList,
 };
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::value;
@@ -135,6 +135,7 @@ fn message_tables_match_the_types() {
         of::<ImageSignature>(),
         of::<ImageStream>(),
         of::<ImageStreamImage>(),
+        of::<ImageStreamImport>(),
         of::<ImageStreamLayers>(),
         of::<ImageStreamMapping>(),
         of::<ImageStreamTag>(),
@@ -177,11 +178,7 @@ fn fields_are_sorted_by_number_with_unique_names() {
         .into_iter()
         .chain([&crate::meta::protobuf::DELETE_OPTIONS, &PARTIAL_OBJECT_METADATA]);
     let of_api = [Image::MESSAGE, ImageStream::MESSAGE, ImageStreamTag::MESSAGE, ImageTag::MESSAGE];
-    let more = [
-        ImageStreamLayers::MESSAGE,
-        SecretList::MESSAGE,
-        &crate::api::protobuf::IMAGE_STREAM_IMPORT,
-    ];
+    let more = [ImageStreamLayers::MESSAGE, SecretList::MESSAGE, ImageStreamImport::MESSAGE];
     of_meta.chain(of_api).chain(more).for_each(check);
 }
 
@@ -295,6 +292,7 @@ fn all_objects_survive_a_round_trip() {
     assert_round_trip::<ImageSignature>();
     assert_round_trip::<ImageStream>();
     assert_round_trip::<ImageStreamImage>();
+    assert_round_trip::<ImageStreamImport>();
     assert_round_trip::<ImageStreamLayers>();
     assert_round_trip::<ImageStreamMapping>();
     assert_round_trip::<ImageStreamTag>();

@@ -1,0 +1,196 @@
+//! Images of fetched manifests, as `pkg/image/apiserver/importer/image.go` in openshift-apiserver.
+
+use crate::api::{DockerImageMetadata, Image, ImageManifest};
+use crate::domain::manifest::{Manifest, ManifestList};
+use crate::domain::reference::Reference;
+use crate::domain::{image_metadata, proof};
+use crate::meta::Time;
+
+use super::failure::ImportFailure;
+
+/// Manifest that a registry sent, with its configuration. The digests are verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FetchedManifest {
+    /// Digest of the payload, by which clients pull the image.
+    pub digest: String,
+    /// SHA-256 digest of the payload, the name of the image.
+    pub name: String,
+    /// Media type.
+    pub media_type: String,
+    /// Text of the manifest.
+    pub text: String,
+    /// Text of the configuration. Empty if the manifest has none.
+    pub config: String,
+}
+
+/// Imported image or manifest list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ImportedImage {
+    /// The image, with manifest, configuration and evidence.
+    pub image: Image,
+    /// Images of a manifest list.
+    pub manifests: Vec<Image>,
+}
+
+/// Returns the image that a manifest describes, in `repository`.
+///
+/// # Errors
+/// The manifest or the configuration cannot be parsed.
+pub fn image_of(
+    fetched: FetchedManifest,
+    repository: &Reference,
+    now: Time,
+) -> Result<Image, ImportFailure> {
+    let content = |text: String| ImportFailure::Content(text);
+    let manifest = Manifest::read(&fetched.text).map_err(|why| content(why.to_string()))?;
+    if manifest.schema_version() == 1 && manifest.history.is_empty() {
+        let text = "image has no v1Compatibility history and cannot be used";
+        return Err(content(text.into()));
+    }
+    let mut image = unfilled(fetched, repository, now);
+    image_metadata::fill(&mut image).map_err(|why| content(why.to_string()))?;
+    Ok(image)
+}
+
+/// Returns the image of a manifest list, without the images in it.
+///
+/// # Errors
+/// The list cannot be parsed.
+pub fn list_of(
+    fetched: FetchedManifest,
+    repository: &Reference,
+    now: Time,
+) -> Result<Image, ImportFailure> {
+    let list =
+        ManifestList::read(&fetched.text).map_err(|why| ImportFailure::Content(why.to_string()))?;
+    let mut image = unfilled(fetched, repository, now);
+    image.docker_image_manifests = list.manifests.into_iter().map(ImageManifest::from).collect();
+    let metadata = image.docker_image_metadata.image_mut();
+    metadata.id.clone_from(&image.metadata.name);
+    metadata.created = Some(now);
+    Ok(image)
+}
+
+/// Removes manifest and configuration. Registries keep them, so imported images are stored without.
+pub fn without_content(image: &mut Image) {
+    image.docker_image_manifest.clear();
+    image.docker_image_config.clear();
+}
+
+/// Returns an image with its content and evidence.
+fn unfilled(fetched: FetchedManifest, repository: &Reference, now: Time) -> Image {
+    let FetchedManifest { digest, name, media_type, text, config } = fetched;
+    let reference = Reference { tag: String::new(), id: digest, ..repository.clone() };
+    let mut image = Image {
+        docker_image_reference: reference.exact(),
+        docker_image_metadata_version: DockerImageMetadata::DEFAULT_VERSION.into(),
+        docker_image_manifest_media_type: media_type,
+        docker_image_manifest: text,
+        docker_image_config: config,
+        ..Image::default()
+    };
+    image.metadata.name = name;
+    image.metadata.creation_timestamp = Some(now);
+    image.evidence = proof::evidence_of(&image);
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::api::Proof;
+    use crate::domain::digest::Digest;
+    use crate::domain::manifest;
+
+    const NOW: i64 = 7;
+
+    fn fetched(media_type: &str, text: String, config: &str) -> FetchedManifest {
+        let digest = Digest::sha256_of(&text).to_string();
+        let (name, media_type, config) = (digest.clone(), media_type.into(), config.into());
+        FetchedManifest { digest, name, media_type, text, config }
+    }
+
+    fn repository() -> Reference {
+        "r.io/a".parse().unwrap()
+    }
+
+    fn now() -> Time {
+        Time::from_unix_seconds(NOW)
+    }
+
+    fn schema2(config: &str) -> String {
+        let digest = Digest::sha256_of(config).to_string();
+        let layers = [json!({"mediaType": "l", "size": 3, "digest": "b"})];
+        json!({"schemaVersion": 2, "mediaType": manifest::SCHEMA2,
+            "config": {"digest": digest, "size": config.len()}, "layers": layers})
+        .to_string()
+    }
+
+    #[test]
+    fn image_is_described_and_proved_by_its_content() {
+        let config = r#"{"architecture":"arm64"}"#;
+        let sent = fetched(manifest::SCHEMA2, schema2(config), config);
+        let name = sent.name.clone();
+        let mut image = image_of(sent, &repository(), now()).unwrap();
+        assert_eq!(image.docker_image_reference, format!("r.io/a@{name}"));
+        assert_eq!(image.docker_image_metadata.image().architecture, "arm64");
+        assert_eq!(image.docker_image_layers[0].name, "b");
+        assert_eq!((image.evidence.proof, &image.evidence.blobs), (Proof::Full, &None));
+        without_content(&mut image);
+        let texts = [&image.docker_image_manifest, &image.docker_image_config];
+        assert_eq!(texts, ["", ""]);
+    }
+
+    #[test]
+    fn list_has_its_parts_and_no_layers() {
+        let entry = json!({"digest": "d", "size": 5, "mediaType": "m",
+            "platform": {"architecture": "arm", "os": "linux", "variant": "v7"}});
+        // An index may lack the media type in its content.
+        let text = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+        let sent = fetched(manifest::OCI_INDEX, text, "");
+        let image = list_of(sent, &repository(), now()).unwrap();
+        let part = &image.docker_image_manifests[0];
+        assert_eq!(
+            (part.digest.as_str(), part.manifest_size, part.variant.as_str()),
+            ("d", 5, "v7")
+        );
+        assert_eq!(image.docker_image_metadata.image().id, image.metadata.name);
+        assert_eq!(image.docker_image_metadata.image().created, Some(now()));
+        assert!(image.docker_image_layers.is_empty() && image.metadata.annotations.is_empty());
+        assert_eq!(image.evidence.proof, Proof::Full);
+    }
+
+    #[test]
+    fn content_errors_have_their_texts() {
+        let error = |media_type: &str, text: &str, config: &str| {
+            let sent = fetched(media_type, text.into(), config);
+            match image_of(sent, &repository(), now()).unwrap_err() {
+                ImportFailure::Content(text) => text,
+                other => panic!("{other:?}"),
+            }
+        };
+        let config = "{bad";
+        assert!(
+            error(manifest::SCHEMA2, &schema2(config), config)
+                .starts_with("failed to parse dockerImageConfig: invalid character 'b'")
+        );
+        let text = r#"{"schemaVersion":1,"fsLayers":[]}"#;
+        let expected = "image has no v1Compatibility history and cannot be used";
+        assert_eq!(error(manifest::SCHEMA1, text, ""), expected);
+        assert_eq!(error(manifest::SCHEMA2, "{", ""), "unexpected end of JSON input");
+        let list = fetched(manifest::OCI_INDEX, "{".into(), "");
+        assert!(list_of(list, &repository(), now()).is_err());
+    }
+
+    #[test]
+    fn pull_spec_has_the_digest_of_the_request() {
+        let config = "{}";
+        let mut sent = fetched(manifest::SCHEMA2, schema2(config), config);
+        sent.digest = format!("sha512:{}", "a".repeat(128));
+        let image = image_of(sent.clone(), &repository(), now()).unwrap();
+        assert_eq!(image.docker_image_reference, format!("r.io/a@{}", sent.digest));
+        assert_eq!(image.metadata.name, sent.name);
+    }
+}
