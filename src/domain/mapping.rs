@@ -251,7 +251,7 @@ mod tests {
         (sent.metadata.namespace, sent.metadata.name) = ("ns".into(), "s".into());
         sent.image.signatures.push(Default::default());
         sent.image.docker_image_reference.clear();
-        prepare(&mut sent, &Registries { internal: Some("in".into()), external: None });
+        prepare(&mut sent, &Registries { internal: Some("in".into()), ..Registries::default() });
         assert_eq!(
             (sent.image.docker_image_reference.as_str(), sent.image.signatures.len()),
             ("in/ns/s:i", 0)

@@ -2,6 +2,7 @@
 //!
 //! Independent of storage and HTTP. The current time is an argument.
 
+pub mod allowed_registries;
 pub mod content;
 pub mod digest;
 pub mod image_config;

@@ -1,15 +1,18 @@
-//! Registries from which images of streams are pulled, as configured.
+//! Registries from which images of streams are pulled and imported, as configured.
 
+use super::allowed_registries::AllowedRegistries;
 use super::reference::Reference;
 use crate::api::{ImageStream, ImageStreamMapping};
 
-/// Addresses of the integrated registry.
+/// Addresses of the integrated registry, and registries for imports.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Registries {
     /// Host and port inside the cluster.
     pub internal: Option<String>,
     /// Host and port outside the cluster.
     pub external: Option<String>,
+    /// Registries from which images may be imported.
+    pub allowed: AllowedRegistries,
 }
 
 impl Registries {
@@ -47,7 +50,11 @@ mod tests {
     use super::*;
 
     fn registries(internal: Option<&str>, external: Option<&str>) -> Registries {
-        Registries { internal: internal.map(Into::into), external: external.map(Into::into) }
+        Registries {
+            internal: internal.map(Into::into),
+            external: external.map(Into::into),
+            ..Registries::default()
+        }
     }
 
     fn decorated(registries: &Registries) -> [String; 2] {

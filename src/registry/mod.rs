@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod admission;
+pub mod companions;
 mod create;
 pub mod delete;
 pub mod guaranteed_update;

@@ -194,6 +194,18 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         self.reject_invalid(object, &self.new_object_errors(object, validated))
     }
 
+    /// Checks the size of an object before it is part of a transaction with others.
+    ///
+    /// # Errors
+    /// 413 for an object over the size limit.
+    pub fn check_size(&self, object: &T) -> Result<(), Status> {
+        let bytes = self.strategy.encode(object).len();
+        match bytes > self.max_bytes {
+            true => Err(self.too_large(&object.metadata().name, bytes)),
+            false => Ok(()),
+        }
+    }
+
     /// All errors of a new object, in the order of kube-apiserver.
     pub(crate) fn new_object_errors(
         &self,

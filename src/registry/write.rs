@@ -7,6 +7,7 @@ use crate::machinery::managed_fields::Manager;
 use crate::meta::{Kind, ObjectMeta, Status, field};
 use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::chain::Admitted;
+use crate::registry::companions::{CompanionDecision, Companions, NoCompanions};
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
 use crate::registry::object_change::WriteEffect;
@@ -15,7 +16,7 @@ use crate::registry::permission::Permission;
 use crate::registry::strategy::{
     Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy,
 };
-use crate::store::{Entry, Key};
+use crate::store::{Entry, Key, Revision};
 
 /// The maximum number of access reviews of one write. kube-apiserver has no such limit.
 const MAX_REVIEWS: usize = 100;
@@ -65,6 +66,17 @@ pub struct WriteOutcome<T, X> {
     pub extra: X,
 }
 
+/// The result of a write with its [`Companions`].
+#[derive(Clone, Debug)]
+pub struct JointOutcome<T, X, Y> {
+    /// The result of the write itself.
+    pub write: WriteOutcome<T, X>,
+    /// The result of the companions.
+    pub companions: Y,
+    /// The revision of all changes; none if nothing was stored.
+    pub revision: Option<Revision>,
+}
+
 /// The state of a write when the update loop returns.
 enum WriteAttempt<T, X> {
     Finished(WriteOutcome<T, X>),
@@ -82,13 +94,14 @@ struct ReviewedAccess {
 }
 
 /// One write with all of its attempts.
-struct WriteTask<'a, T, E> {
+struct WriteTask<'a, T, E, C> {
     actor: &'a Actor,
     namespace: &'a str,
     name: &'a str,
     key: Key,
     request: WriteRequest<'a, T>,
     edit: E,
+    companions: &'a C,
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
@@ -107,8 +120,27 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         request: WriteRequest<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<WriteOutcome<T, X>, Status> {
-        let task =
-            WriteTask { actor, namespace, name, key: self.key(namespace, name), request, edit };
+        let written =
+            self.write_jointly(actor, namespace, name, request, edit, &NoCompanions).await?;
+        Ok(written.write)
+    }
+
+    /// Like [`ObjectStore::write`], and stores the changes of `companions` in the same transaction.
+    /// They are stored even if the object itself does not change.
+    ///
+    /// # Errors
+    /// The errors of [`ObjectStore::write`] and of the companions, and 422 if they read too much.
+    pub async fn write_jointly<X: Send, C: Companions>(
+        &self,
+        actor: &Actor,
+        namespace: &str,
+        name: &str,
+        request: WriteRequest<'_, T>,
+        edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
+        companions: &C,
+    ) -> Result<JointOutcome<T, X, C::Outcome>, Status> {
+        let key = self.key(namespace, name);
+        let task = WriteTask { actor, namespace, name, key, request, edit, companions };
         let mut reviews = ReviewedAccess::default();
         loop {
             let attempt = |read_set: &ReadSet, admitted: &Admitted| {
@@ -133,24 +165,26 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                         .await?;
                     reviews.may_create = true;
                 }
-                (WriteAttempt::Finished(mut outcome), revision) => {
-                    if let Some(revision) = revision {
-                        outcome.object.metadata_mut().resource_version = revision.to_string();
+                (WriteAttempt::Finished(outcome), revision) => {
+                    let WriteOutcome { mut object, effect, extra: (extra, companions) } = outcome;
+                    if let Some(revision) = revision.filter(|_| effect != WriteEffect::Unchanged) {
+                        object.metadata_mut().resource_version = revision.to_string();
                     }
-                    return Ok(outcome);
+                    let write = WriteOutcome { object, effect, extra };
+                    return Ok(JointOutcome { write, companions, revision });
                 }
             }
         }
     }
 
     /// Runs one attempt on the current entries.
-    fn attempt<X, E>(
+    fn attempt<X, E, C: Companions>(
         &self,
-        task: &WriteTask<'_, T, E>,
+        task: &WriteTask<'_, T, E, C>,
         reviews: &ReviewedAccess,
         read_set: &ReadSet,
         admitted: &Admitted,
-    ) -> Result<UpdateDecision<WriteAttempt<T, X>>, Status>
+    ) -> Result<UpdateDecision<WriteAttempt<T, (X, C::Outcome)>>, Status>
     where
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {
@@ -203,22 +237,24 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             return Err(self.already_exists(task.name, entry));
         }
         let effect = effect(old.as_ref(), &mut new);
-        if effect == WriteEffect::Unchanged {
-            return Ok(UpdateDecision::Keep(WriteAttempt::Finished(WriteOutcome {
-                object: new,
-                effect,
-                extra,
-            })));
+        let (mut changes, companions) = match task.companions.decide(read_set, admitted)? {
+            CompanionDecision::Read(keys) => return Ok(UpdateDecision::Read(keys)),
+            CompanionDecision::Admit(attributes) => return Ok(UpdateDecision::Admit(attributes)),
+            CompanionDecision::Write(changes, outcome) => (changes, outcome),
+        };
+        if effect != WriteEffect::Unchanged {
+            let kept = (effect != WriteEffect::Deleted).then_some(&new);
+            let mut change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
+            if purpose == WritePurpose::Delete {
+                change.charge = change.charge.unlimited();
+            }
+            changes.push(change);
         }
-        let kept = (effect != WriteEffect::Deleted).then_some(&new);
-        let mut change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
-        if purpose == WritePurpose::Delete {
-            change.charge = change.charge.unlimited();
-        }
+        let extra = (extra, companions);
         let attempt_result = WriteAttempt::Finished(WriteOutcome { object: new, effect, extra });
         Ok(match task.actor.dry_run {
-            DryRun::All => UpdateDecision::Keep(attempt_result),
-            DryRun::Off => UpdateDecision::Write(vec![change], attempt_result),
+            DryRun::Off if !changes.is_empty() => UpdateDecision::Write(changes, attempt_result),
+            DryRun::Off | DryRun::All => UpdateDecision::Keep(attempt_result),
         })
     }
 

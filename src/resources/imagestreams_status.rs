@@ -7,7 +7,6 @@ use super::catalog::Catalog;
 use super::imagestreams;
 use crate::api::ImageStream;
 use crate::domain::status_strategy;
-use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::machinery::updated_object::UpdatedObjectInfo;
 use crate::meta::{Status, Time};
@@ -53,16 +52,14 @@ impl Update<ImageStream> for StreamStatusHandler {
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
-        let strategy = StatusStrategy { tag_history: self.0.tag_history };
+        let strategy =
+            StatusStrategy { tag_history: self.0.tag_history, allowed: &self.0.registries.allowed };
         self.0.streams.edit(actor, at, edit, &strategy).await
     }
 }
 
 /// The strategy of the subresource.
-struct StatusStrategy {
-    /// The maximum number of events in the history of a tag.
-    tag_history: MaxTagHistory,
-}
+struct StatusStrategy(Arc<Catalog>);
 
 impl UpdateStrategy<ImageStream> for StatusStrategy {
     fn subresource(&self) -> &'static str {
@@ -77,7 +74,7 @@ impl UpdateStrategy<ImageStream> for StatusStrategy {
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         if let Some(old) = old {
-            status_strategy::prepare_for_update(old, new, self.tag_history);
+            status_strategy::prepare_for_update(old, new, self.0.tag_history);
         }
     }
 
@@ -88,7 +85,10 @@ impl UpdateStrategy<ImageStream> for StatusStrategy {
         _: &Dependencies<ImageStream>,
         _: Time,
     ) -> ValidationErrors {
-        old.map(|old| status_strategy::validate_references(old, new)).unwrap_or_default().into()
+        let Some(old) = old else { return ValidationErrors::default() };
+        let mut errors = status_strategy::validate_references(old, new);
+        errors.append(self.0.registries.allowed.status_errors(old, new));
+        errors.into()
     }
 
     fn duplicate_errors(&self) -> DuplicateErrors {

@@ -8,7 +8,7 @@ use super::api_version::API;
 use super::catalog::Catalog;
 use super::columns::{self, NAME, REFERENCE, UPDATED};
 use super::tag_handler::{TagHandler, TagView};
-use crate::api::{GROUP, Image, ImageStream, ImageStreamTag};
+use crate::api::{GROUP, Image, ImageStream, ImageStreamTag, TagReference};
 use crate::domain::image_metadata::FillError;
 use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::{tag_view, validate};
@@ -67,6 +67,10 @@ impl TagView for ImageStreamTag {
 
     fn listed_tags(stream: &ImageStream) -> Vec<&str> {
         tag_view::stream_tags(stream)
+    }
+
+    fn spec_tag(&self) -> (&'static str, Option<&TagReference>) {
+        ("tag", self.tag.as_ref())
     }
 
     fn prepare_create(&mut self) {

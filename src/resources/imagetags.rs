@@ -169,6 +169,10 @@ impl TagView for ImageTag {
         tag_view::image_tags(stream)
     }
 
+    fn spec_tag(&self) -> (&'static str, Option<&TagReference>) {
+        ("spec", self.spec.as_ref())
+    }
+
     fn prepare_create(&mut self) {
         self.status = None;
         self.image = None;

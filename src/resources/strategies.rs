@@ -185,6 +185,7 @@ impl StreamStrategy {
         self.registries.decorate(new);
         let mut after_metadata =
             old.map_or_else(|| validate::stream(new), |old| validate::stream_update(old, new));
+        after_metadata.append(self.registries.allowed.stream_errors(old, new));
         after_metadata.extend(unproved::withheld_error(old, new));
         ValidationErrors {
             before_metadata: resolve::internal_error(new, &unresolved).into_iter().collect(),

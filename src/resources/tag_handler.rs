@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::api_version::API;
 use super::catalog::Catalog;
-use crate::api::{GROUP, Image, ImageStream};
+use crate::api::{GROUP, Image, ImageStream, TagReference};
 use crate::auth::ResourceAction;
 use crate::domain::image_metadata::FillError;
 use crate::domain::names::StreamTagName;
@@ -52,6 +52,9 @@ pub(super) trait TagView: Kind {
 
     /// The tags of a stream that lists contain, in the order of their names.
     fn listed_tags(stream: &ImageStream) -> Vec<&str>;
+
+    /// The field with the spec tag, and its value.
+    fn spec_tag(&self) -> (&'static str, Option<&TagReference>);
 
     /// Resets the fields that clients cannot set in a new tag.
     fn prepare_create(&mut self);
@@ -178,7 +181,7 @@ impl<V: TagView> Create<V> for TagHandler<V> {
     ) -> Result<Written<V>, Status> {
         let attributes = AdmissionAttributes::create(V::RESOURCE, API, at.namespace(), &view);
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
-        prepare_new(actor, at, &mut view)?;
+        self.prepare_new(actor, at, &mut view)?;
         let name = StreamTagName::parse_new(&view.metadata().name);
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
@@ -280,6 +283,24 @@ impl<V: TagView> TagHandler<V> {
         Ok(TagUpdate::Written(written.warning(warnings)))
     }
 
+    /// Completes and validates a new view.
+    fn prepare_new(&self, actor: &Actor, at: &ObjectRef, view: &mut V) -> Result<(), Status> {
+        metadata::prepare_virtual(at.namespace(), actor.now, view.metadata_mut())?;
+        view.prepare_create();
+        let mut errors = metadata::validate(view.metadata());
+        errors.append(view.create_errors());
+        errors.extend(self.source_error(None, view));
+        reject_invalid(view, &errors)
+    }
+
+    /// The error of a tag whose source is in a registry that is not allowed.
+    fn source_error(&self, stream: Option<&ImageStream>, view: &V) -> Option<field::Error> {
+        let (path, tag) = view.spec_tag();
+        let allowed = &self.catalog.registries.allowed;
+        let error = allowed.tag_error(stream, view.metadata(), tag?)?;
+        Some(error.under(path))
+    }
+
     /// The requested view, completed and validated. If the stream is new, the rules for new tags
     /// apply.
     fn desired(
@@ -298,7 +319,7 @@ impl<V: TagView> TagHandler<V> {
         metadata::check_names(at, new.metadata())?;
         check_version(&new.metadata().resource_version, stored, at.name(), V::RESOURCE)?;
         if stored.is_none() && !edit.allows_create() {
-            prepare_new(actor, at, &mut new)?;
+            self.prepare_new(actor, at, &mut new)?;
             return Ok(Desired { object: new, warnings });
         }
         metadata::prepare_update(old.metadata(), new.metadata_mut());
@@ -307,7 +328,9 @@ impl<V: TagView> TagHandler<V> {
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
         new.prepare_update(&old);
-        let others = new.update_errors(&old).into();
+        let mut others = new.update_errors(&old);
+        others.extend(self.source_error(stored, &new));
+        let others = others.into();
         reject_invalid(
             &new,
             &metadata::validate_update(
@@ -319,15 +342,6 @@ impl<V: TagView> TagHandler<V> {
         )?;
         Ok(Desired { object: new, warnings })
     }
-}
-
-/// Completes and validates a new view.
-fn prepare_new<V: TagView>(actor: &Actor, at: &ObjectRef, view: &mut V) -> Result<(), Status> {
-    metadata::prepare_virtual(at.namespace(), actor.now, view.metadata_mut())?;
-    view.prepare_create();
-    let mut errors = metadata::validate(view.metadata());
-    errors.append(view.create_errors());
-    reject_invalid(view, &errors)
 }
 
 /// Rejects a write based on another version of the stream.

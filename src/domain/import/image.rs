@@ -10,7 +10,7 @@ use super::failure::ImportFailure;
 
 /// Manifest that a registry sent, with its configuration. The digests are verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FetchedManifest {
+pub struct ManifestContent {
     /// Digest of the payload, by which clients pull the image.
     pub digest: String,
     /// SHA-256 digest of the payload, the name of the image.
@@ -37,7 +37,7 @@ pub struct ImportedImage {
 /// # Errors
 /// The manifest or the configuration cannot be parsed.
 pub fn image_of(
-    fetched: FetchedManifest,
+    fetched: ManifestContent,
     repository: &Reference,
     now: Time,
 ) -> Result<Image, ImportFailure> {
@@ -57,7 +57,7 @@ pub fn image_of(
 /// # Errors
 /// The list cannot be parsed.
 pub fn list_of(
-    fetched: FetchedManifest,
+    fetched: ManifestContent,
     repository: &Reference,
     now: Time,
 ) -> Result<Image, ImportFailure> {
@@ -78,8 +78,8 @@ pub fn without_content(image: &mut Image) {
 }
 
 /// Returns an image with its content and evidence.
-fn unfilled(fetched: FetchedManifest, repository: &Reference, now: Time) -> Image {
-    let FetchedManifest { digest, name, media_type, text, config } = fetched;
+fn unfilled(fetched: ManifestContent, repository: &Reference, now: Time) -> Image {
+    let ManifestContent { digest, name, media_type, text, config } = fetched;
     let reference = Reference { tag: String::new(), id: digest, ..repository.clone() };
     let mut image = Image {
         docker_image_reference: reference.exact(),
@@ -106,10 +106,10 @@ mod tests {
 
     const NOW: i64 = 7;
 
-    fn fetched(media_type: &str, text: String, config: &str) -> FetchedManifest {
+    fn fetched(media_type: &str, text: String, config: &str) -> ManifestContent {
         let digest = Digest::sha256_of(&text).to_string();
         let (name, media_type, config) = (digest.clone(), media_type.into(), config.into());
-        FetchedManifest { digest, name, media_type, text, config }
+        ManifestContent { digest, name, media_type, text, config }
     }
 
     fn repository() -> Reference {

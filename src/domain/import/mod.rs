@@ -14,7 +14,7 @@ mod settle;
 mod tag_order;
 
 pub use failure::{ImportFailure, repository_status};
-pub use image::{FetchedManifest, ImportedImage, image_of, list_of, without_content};
+pub use image::{ManifestContent, ImportedImage, image_of, list_of, without_content};
 pub use plan::{
     ImageTarget, ImportMode, ImportPlan, ManifestRequest, ManifestVersion, RegistryTransport,
     RepositoryRequest, default_targets,

@@ -73,7 +73,7 @@ fn with_history(mut stream: ImageStream, tag: &str, items: &[TagEvent]) -> Image
 }
 
 fn registries() -> Registries {
-    Registries { internal: Some("in:5000".into()), external: None }
+    Registries { internal: Some("in:5000".into()), ..Registries::default() }
 }
 
 /// Writes `new` over `old` and returns the error.
