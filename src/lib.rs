@@ -153,6 +153,25 @@
 //! the current object to the desired one ([`machinery::updated_object`], [`domain::tag_edit`]).
 //! So do deletes, `store import` and the sample data, with an actor of the process.
 //!
+//! # An import
+//!
+//! `POST …/namespaces/NS/imagestreamimports`, sent by `oc import-image`.
+//!
+//! 1. Steps 1 to 3 of a push. The deadline is that of the parameter `timeout`, up to an hour.
+//! 2. The handler, `Imports` in `resources/imagestreamimports.rs`, passes the request to the
+//!    admission chain, validates it, and checks the registries
+//!    ([`domain::allowed_registries`]).
+//! 3. [`resources::Importer`] takes a place for the import, reads the credentials of the namespace,
+//!    and plans the requests ([`domain::import::ImportPlan`]). `Fetcher` in
+//!    `resources/import/fetch.rs` sends them through an [`oci::PullSession`], 16 at once, and turns
+//!    manifests into images ([`domain::import::image_of`]). It never touches the store.
+//! 4. [`registry::object_store::ObjectStore::write_jointly`] enters the update loop of a push.
+//!    [`domain::import::settle()`] adds the results to the current stream: events, conditions and
+//!    spec tags. The images are its companions ([`registry::companions`]): new and better proved
+//!    ones are written in the same transaction. After a conflict both are computed again from the
+//!    same results.
+//! 5. The response has the code 201 and a status for each image.
+//!
 //! # A watch
 //!
 //! `GET …/imagestreams?watch=true`, sent by informers.

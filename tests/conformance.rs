@@ -32,7 +32,7 @@ use support::server::TestServer;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_request_is_answered_as_recorded() {
-    let suite = Suite::of(|case| !case.needs_cluster());
+    let suite = Suite::of(|case| !case.needs_cluster() && !case.needs_registry());
     let server = ServerProcess::start(&[]).await;
     let anonymous = server.client(Identity::default());
     let clients = [("admin", server.admin()), ("alice", server.alice()), ("anonymous", anonymous)];

@@ -13,8 +13,10 @@ use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::openapi::{self, OpenApiVersion};
 use crate::endpoints::serve::Api;
+use crate::oci::{self, PullTimeouts, RegistryClient};
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
+use crate::resources::import::{self, Importer};
 use crate::resources::{self, API, Catalog};
 use crate::store;
 
@@ -43,7 +45,10 @@ fn api() -> anyhow::Result<Api> {
     };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
-    Ok(resources::all(&catalog, Namespaces::all(), Secrets::none(), permissions))
+    let client = RegistryClient::new(&oci::Options::default(), PullTimeouts::default())?;
+    let importer = Importer::new(client, Secrets::none(), &import::Options::default());
+    let (namespaces, secrets) = (Namespaces::all(), Secrets::none());
+    Ok(resources::all(&catalog, namespaces, secrets, Arc::new(importer), permissions))
 }
 
 fn write(folder: &Path, api: &Api) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::api::ListParams;
 use kube::{Api, Client};
 
@@ -41,6 +41,37 @@ impl Secrets {
     /// Secrets of a cluster.
     pub fn of(client: Client) -> Self {
         Self(Some(client))
+    }
+
+    /// Returns true without a cluster.
+    pub fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the names of the imagePullSecrets of the service account `default` of a namespace.
+    /// Empty without the service account, and if this server has no permission.
+    ///
+    /// # Errors
+    /// The request failed.
+    pub async fn default_pull_secrets(
+        &self,
+        namespace: &str,
+    ) -> Result<Vec<String>, SecretsUnavailable> {
+        let Some(client) = &self.0 else {
+            return Ok(Vec::new());
+        };
+        let api: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+        let why = match tokio::time::timeout(TIMEOUT, api.get_opt("default")).await {
+            Ok(Ok(account)) => {
+                let references = account.and_then(|account| account.image_pull_secrets);
+                let references = references.unwrap_or_default().into_iter();
+                return Ok(references.map(|reference| reference.name).collect());
+            }
+            Ok(Err(kube::Error::Api(status))) if status.code == 403 => return Ok(Vec::new()),
+            Ok(Err(error)) => error_message(&error),
+            Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
+        };
+        Err(SecretsUnavailable { namespace: namespace.to_owned(), why })
     }
 
     /// Lists the Secrets of a namespace by a label selector. The list is empty if this server has

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::imagestreamimports::Imports;
 use super::imagestreammappings::Mappings;
 use super::strategies::{ImageStrategy, StreamStrategy};
-use super::{API, Catalog};
-use crate::api::{Image, ImageStream, ImageStreamMapping};
+use super::{API, Catalog, Importer};
+use crate::api::{Image, ImageStream, ImageStreamImport, ImageStreamMapping};
 use crate::machinery::updated_object::{ExistingObject, updated_managed_fields};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::actor::Actor;
@@ -13,6 +14,7 @@ use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::{GetOptions, ListOptions};
+use crate::registry::outcome::WriteResult;
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{Create, List, Scope};
 use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
@@ -72,6 +74,27 @@ impl Client {
     ) -> Result<(), Status> {
         let mappings = Mappings::new(&self.catalog);
         mappings.create(&actor(self.name), &ObjectRef::all_in(namespace), mapping).await.map(drop)
+    }
+
+    /// Creates an ImageStreamImport: fetches its images, stores them, and records the results in
+    /// the stream. Returns it with its status. Dropping the future cancels the import.
+    ///
+    /// # Errors
+    /// Those of a request. Failed images are part of the status.
+    pub async fn create_import(
+        &self,
+        importer: &Arc<Importer>,
+        namespace: &str,
+        import: ImageStreamImport,
+    ) -> Result<ImageStreamImport, Status> {
+        let imports = Imports::new(&self.catalog, importer.clone());
+        let at = ObjectRef::all_in(namespace);
+        match imports.create(&actor(self.name), &at, import).await?.result {
+            WriteResult::Created(import)
+            | WriteResult::Updated(import)
+            | WriteResult::Accepted(import) => Ok(*import),
+            WriteResult::Status(status) => Err(*status),
+        }
     }
 }
 

@@ -51,7 +51,8 @@ impl Get<SecretList> for PullSecretsHandler {
     }
 }
 
-fn is_for_pulling(secret: &Secret) -> bool {
+/// Returns true for a secret with credentials for registries that is not excluded.
+pub(super) fn is_for_pulling(secret: &Secret) -> bool {
     let is_excluded = secret
         .metadata
         .annotations

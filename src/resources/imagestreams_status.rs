@@ -52,8 +52,7 @@ impl Update<ImageStream> for StreamStatusHandler {
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<ImageStream>,
     ) -> Result<Written<ImageStream>, Status> {
-        let strategy =
-            StatusStrategy { tag_history: self.0.tag_history, allowed: &self.0.registries.allowed };
+        let strategy = StatusStrategy(self.0.clone());
         self.0.streams.edit(actor, at, edit, &strategy).await
     }
 }

@@ -18,6 +18,7 @@ pub mod image_view;
 mod images;
 mod imagesignatures;
 mod imagestreamimages;
+mod imagestreamimports;
 mod imagestreammappings;
 mod imagestreams;
 mod imagestreams_layers;
@@ -25,6 +26,7 @@ mod imagestreams_secrets;
 mod imagestreams_status;
 mod imagestreamtags;
 mod imagetags;
+pub mod import;
 pub mod import_export;
 mod internal_field;
 mod manifest_lists;
@@ -43,18 +45,21 @@ pub mod usage;
 pub use api_version::API;
 pub use catalog::Catalog;
 pub use client::{Client, ResourceClient};
+pub use import::Importer;
 
 /// The API with all of its endpoints.
 pub fn all(
     catalog: &Arc<Catalog>,
     namespaces: Namespaces,
     secrets: Secrets,
+    importer: Arc<Importer>,
     permissions: Permissions,
 ) -> Api {
     let endpoints = vec![
         images::endpoint(catalog),
         imagesignatures::endpoint(catalog),
         imagestreamimages::endpoint(catalog),
+        imagestreamimports::endpoint(catalog, importer),
         imagestreammappings::endpoint(catalog),
         imagestreams::endpoint(catalog),
         imagestreams_layers::endpoint(catalog),

@@ -40,10 +40,11 @@ use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, Trust
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
+use crate::oci::{PullTimeouts, RegistryClient};
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::{self, Catalog};
+use crate::resources::{self, Catalog, Importer};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{self, Protocol, Serving};
@@ -59,6 +60,8 @@ pub struct Running {
     pub certificate: PathBuf,
     /// The handle that ends the server.
     pub shutdown: Shutdown,
+    /// The importer of images, for work inside this process.
+    pub importer: Arc<Importer>,
     catalog: Arc<Catalog>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
@@ -99,12 +102,15 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let opened = storage::open(options.storage, account_limit, metrics.clone()).await?;
     let history = history_limit.map(|limit| Arc::new(HistoryLimiter::new(limit, metrics.clone())));
     let limits = StorageLimits { history, ..options.limits.into() };
-    let catalog = Arc::new(Catalog::new(&opened.store, (&options.registries).into(), &limits));
+    let registries = options.registries.registries(&options.imports);
+    let catalog = Arc::new(Catalog::new(&opened.store, registries, &limits));
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
+    let registries = RegistryClient::new(&options.oci, PullTimeouts::default())?;
+    let importer = Arc::new(Importer::new(registries, secrets.clone(), &options.imports));
     let memory = options.memory.open(&metrics);
-    let api = resources::all(&catalog, namespaces, secrets, permissions)
+    let api = resources::all(&catalog, namespaces, secrets, importer.clone(), permissions)
         .within(memory.clone(), metrics.clone());
     let health = health(&opened, &trusted, &shutdown);
     let chain = Arc::new(FilterChain {
@@ -148,7 +154,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let conducted = shutdown.clone();
     tokio::spawn(async move { conducted.conduct(options.shutdown.shutdown_delay_duration).await });
     tracing::info!(%address, "serving");
-    Ok(Running { address, certificate, catalog, shutdown, serving })
+    Ok(Running { address, certificate, importer, catalog, shutdown, serving })
 }
 
 impl Running {

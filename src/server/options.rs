@@ -11,12 +11,15 @@ use super::{audit, listen, shutdown};
 use crate::auth;
 use crate::cluster;
 use crate::controllers::compaction;
+use crate::domain::allowed_registries::AllowedRegistries;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::decode::MAX_BODY_BYTES;
 use crate::meta::duration;
+use crate::oci;
 use crate::registry::history_limit::HistoryLimit;
 use crate::resources::catalog::StorageLimits;
+use crate::resources::import;
 use crate::runtime::MemoryOptions;
 use crate::store::MAX_VALUE_BYTES;
 use crate::tls;
@@ -46,6 +49,12 @@ pub struct Options {
     /// Hostnames of the registry.
     #[command(flatten)]
     pub registries: RegistryOptions,
+    /// Client for external registries.
+    #[command(flatten)]
+    pub oci: oci::Options,
+    /// Image imports.
+    #[command(flatten)]
+    pub imports: import::Options,
     /// Limits on requests in flight.
     #[command(flatten)]
     pub in_flight: in_flight::Options,
@@ -148,11 +157,17 @@ pub struct RegistryOptions {
     pub external_registry_hostname: Option<String>,
 }
 
-impl From<&RegistryOptions> for Registries {
-    fn from(options: &RegistryOptions) -> Self {
-        let RegistryOptions { internal_registry_hostname, external_registry_hostname } =
-            options.clone();
-        Self { internal: internal_registry_hostname, external: external_registry_hostname }
+impl RegistryOptions {
+    /// The registries of these flags. Tags may refer to those that are allowed for imports.
+    pub(super) fn registries(self, imports: &import::Options) -> Registries {
+        let Self { internal_registry_hostname, external_registry_hostname } = self;
+        let allowed = imports.allowed_registries_for_import.clone();
+        let allowed = AllowedRegistries::new(allowed, internal_registry_hostname.as_deref());
+        Registries {
+            internal: internal_registry_hostname,
+            external: external_registry_hostname,
+            allowed,
+        }
     }
 }
 

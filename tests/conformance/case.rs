@@ -128,6 +128,11 @@ impl Case {
         self.area() == "authz" || self.steps.iter().any(makes_in_missing_namespace)
     }
 
+    /// Returns true if the case needs a registry with the recorded images.
+    pub(crate) fn needs_registry(&self) -> bool {
+        self.area() == "imagestreamimports"
+    }
+
     /// Area part of the name.
     pub(crate) fn area(&self) -> &str {
         self.name.split('/').next().unwrap_or_default()

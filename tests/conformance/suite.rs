@@ -20,6 +20,7 @@ const LINES: usize = 12;
 pub(crate) struct Suite {
     cases: Vec<Case>,
     exceptions: Exceptions,
+    given: BTreeMap<String, String>,
     show: Show,
 }
 
@@ -42,7 +43,7 @@ impl Suite {
         // The selection by the environment may exclude all cases of this suite.
         let chosen = show == Show::Exchanges || missing_case == MissingCase::Accepted;
         assert!(chosen || !cases.is_empty(), "no case to replay");
-        Self { cases, exceptions, show }
+        Self { cases, exceptions, given: BTreeMap::new(), show }
     }
 
     /// The `wanted` cases without exceptions: for a server in a cluster, which has the features
@@ -51,11 +52,16 @@ impl Suite {
         Self { exceptions: Exceptions::default(), ..Self::of(wanted) }
     }
 
+    /// Sets a variable of the cases. Its value becomes a placeholder in responses.
+    pub(crate) fn with(mut self, variable: &str, value: &str) -> Self {
+        self.given.insert(variable.to_owned(), value.to_owned());
+        self
+    }
+
     /// Replays the cases as these identities. Panics on an unexpected response.
     pub(crate) async fn replay(self, clients: BTreeMap<String, Client>) {
-        let Self { cases, exceptions, show } = self;
-        let replayer =
-            Replayer { clients, given: BTreeMap::new(), exceptions, show, rules: Rules::new() };
+        let Self { cases, exceptions, given, show } = self;
+        let replayer = Replayer { clients, given, exceptions, show, rules: Rules::new() };
         let outcomes = replay_by_area(Arc::new(replayer), cases).await;
 
         if let Some(path) = env::var_os("CONFORMANCE_WRITE_EXCEPTIONS") {

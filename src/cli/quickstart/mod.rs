@@ -3,16 +3,19 @@
 //! Certificate, token and data are in one folder. A second run continues with them.
 
 mod folder;
+mod import;
 mod sample;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use ipnet::IpNet;
 
 use self::folder::QuickstartFolder;
 use crate::auth::AuthorizationMode;
+use crate::domain::reference::Reference;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
 use crate::telemetry::log;
@@ -26,13 +29,16 @@ pub(super) struct QuickstartCommand {
     /// Port to serve HTTPS on, on 127.0.0.1; 0 for a free port.
     #[arg(long, value_name = "PORT", default_value_t = 8443)]
     secure_port: u16,
+    /// Image to import at start, from any registry; can be repeated.
+    #[arg(long, value_name = "REFERENCE", value_parser = import::parse)]
+    import: Vec<Reference>,
     #[command(flatten)]
     log: log::Options,
 }
 
 impl QuickstartCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { data_dir, secure_port, log } = self;
+        let Self { data_dir, secure_port, import, log } = self;
         log::init(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
@@ -41,6 +47,9 @@ impl QuickstartCommand {
         };
         sample::load(&running.client("quickstart")).await?;
         folder.write_kubeconfig(running.address, &running.certificate)?;
+        for reference in &import {
+            import::import(&running, reference).await;
+        }
         println!("{}", instructions(&folder, &running));
         running.until_end().await
     }
@@ -55,6 +64,9 @@ fn options(folder: &QuickstartFolder, port: u16) -> Options {
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());
     options.storage.data_dir = folder.path().to_owned();
+    // The server and its registries belong to the same user.
+    options.oci.import_allow_cidrs =
+        [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].map(IpNet::from).into();
     options
 }
 

@@ -1,12 +1,15 @@
 //! Images of fetched manifests, as `pkg/image/apiserver/importer/image.go` in openshift-apiserver.
 
-use crate::api::{DockerImageMetadata, Image, ImageManifest};
-use crate::domain::manifest::{Manifest, ManifestList};
-use crate::domain::reference::Reference;
-use crate::domain::{image_metadata, proof};
-use crate::meta::Time;
+use std::collections::HashMap;
 
 use super::failure::ImportFailure;
+use crate::api::{DockerImageMetadata, Image, ImageManifest};
+use crate::domain::digest::Digest;
+use crate::domain::image_metadata::{self, FillError};
+use crate::domain::manifest::{Manifest, ManifestList};
+use crate::domain::proof;
+use crate::domain::reference::Reference;
+use crate::meta::Time;
 
 /// Manifest that a registry sent, with its configuration. The digests are verified.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,8 +51,34 @@ pub fn image_of(
         return Err(content(text.into()));
     }
     let mut image = unfilled(fetched, repository, now);
-    image_metadata::fill(&mut image).map_err(|why| content(why.to_string()))?;
-    Ok(image)
+    match image_metadata::fill(&mut image) {
+        Ok(()) => Ok(image),
+        Err(FillError::Config(_)) if is_artifact(&manifest) => {
+            describe_artifact(&mut image, &manifest);
+            Ok(image)
+        }
+        Err(why) => Err(content(why.to_string())),
+    }
+}
+
+/// Returns true if the configuration is not that of a container image.
+fn is_artifact(manifest: &Manifest) -> bool {
+    const IMAGES: [&str; 3] = [
+        "",
+        "application/vnd.docker.container.image.v1+json",
+        "application/vnd.oci.image.config.v1+json",
+    ];
+    !IMAGES.contains(&manifest.config.media_type.as_str())
+}
+
+/// Describes an artifact whose configuration has another format. Its layers are set already.
+fn describe_artifact(image: &mut Image, manifest: &Manifest) {
+    let layers = image.docker_image_layers.iter().map(|layer| layer.size);
+    let config = i64::try_from(image.docker_image_config.len()).unwrap_or(i64::MAX);
+    let size = layers.fold(config, i64::saturating_add);
+    let metadata = image.docker_image_metadata.image_mut();
+    metadata.id.clone_from(&manifest.config.digest);
+    metadata.size = size;
 }
 
 /// Returns the image of a manifest list, without the images in it.
@@ -71,8 +100,33 @@ pub fn list_of(
     Ok(image)
 }
 
+/// Maximum number of layers whose size a registry is asked for.
+const MAX_MEASURED_LAYERS: usize = 200;
+
+/// Returns the distinct layers of an image whose manifest has no sizes. Empty for all other images.
+pub fn layers_to_measure(image: &Image) -> Vec<Digest> {
+    let layers = &image.docker_image_layers;
+    if image.docker_image_metadata.image().size != 0 || layers.len() > MAX_MEASURED_LAYERS {
+        return Vec::new();
+    }
+    let mut digests: Vec<Digest> =
+        layers.iter().filter_map(|layer| layer.name.parse().ok()).collect();
+    digests.sort();
+    digests.dedup();
+    digests
+}
+
+/// Sets the sizes of layers, and the size of the image as their sum.
+pub fn set_layer_sizes(image: &mut Image, sizes: &HashMap<String, i64>) {
+    for layer in &mut image.docker_image_layers {
+        layer.size = sizes.get(&layer.name).copied().unwrap_or_default();
+    }
+    let total = sizes.values().fold(0, |sum: i64, size| sum.saturating_add(*size));
+    image.docker_image_metadata.image_mut().size = total;
+}
+
 /// Removes manifest and configuration. Registries keep them, so imported images are stored without.
-pub fn without_content(image: &mut Image) {
+pub fn drop_content(image: &mut Image) {
     image.docker_image_manifest.clear();
     image.docker_image_config.clear();
 }
@@ -101,7 +155,6 @@ mod tests {
 
     use super::*;
     use crate::api::Proof;
-    use crate::domain::digest::Digest;
     use crate::domain::manifest;
 
     const NOW: i64 = 7;
@@ -138,7 +191,7 @@ mod tests {
         assert_eq!(image.docker_image_metadata.image().architecture, "arm64");
         assert_eq!(image.docker_image_layers[0].name, "b");
         assert_eq!((image.evidence.proof, &image.evidence.blobs), (Proof::Full, &None));
-        without_content(&mut image);
+        drop_content(&mut image);
         let texts = [&image.docker_image_manifest, &image.docker_image_config];
         assert_eq!(texts, ["", ""]);
     }
@@ -182,6 +235,37 @@ mod tests {
         assert_eq!(error(manifest::SCHEMA2, "{", ""), "unexpected end of JSON input");
         let list = fetched(manifest::OCI_INDEX, "{".into(), "");
         assert!(list_of(list, &repository(), now()).is_err());
+    }
+
+    #[test]
+    fn sizes_of_layers_are_asked_for_if_unknown() {
+        let (a, b) = (Digest::sha256_of("a").to_string(), Digest::sha256_of("b").to_string());
+        let layer = |digest: &str| json!({"blobSum": digest});
+        let history = json!({"v1Compatibility": r#"{"id":"i"}"#});
+        let text = json!({"schemaVersion": 1, "fsLayers": [layer(&a), layer(&b), layer(&a)],
+            "history": vec![history; 3]});
+        let sent = fetched(manifest::SCHEMA1, text.to_string(), "");
+        let mut image = image_of(sent, &repository(), now()).unwrap();
+        let asked: Vec<_> = layers_to_measure(&image).iter().map(ToString::to_string).collect();
+        assert_eq!(asked.len(), 2);
+        set_layer_sizes(&mut image, &[(a, 3), (b, 4)].into());
+        let sizes: Vec<_> = image.docker_image_layers.iter().map(|layer| layer.size).collect();
+        assert_eq!((sizes, image.docker_image_metadata.image().size), (vec![3, 4, 3], 7));
+        assert!(layers_to_measure(&image).is_empty());
+    }
+
+    #[test]
+    fn artifact_is_described_by_its_manifest_only() {
+        let config = "no JSON";
+        let mut manifest: serde_json::Value = serde_json::from_str(&schema2(config)).unwrap();
+        manifest["config"]["mediaType"] = json!("application/vnd.example.config");
+        let sent = fetched(manifest::SCHEMA2, manifest.to_string(), config);
+        let image = image_of(sent, &repository(), now()).unwrap();
+        let metadata = image.docker_image_metadata.image();
+        assert_eq!(metadata.id, Digest::sha256_of(config).to_string());
+        assert_eq!((metadata.architecture.as_str(), metadata.size), ("", 3 + 7));
+        assert_eq!(image.docker_image_layers[0].name, "b");
+        assert_eq!(image.docker_image_config, config);
     }
 
     #[test]

@@ -14,7 +14,10 @@ mod settle;
 mod tag_order;
 
 pub use failure::{ImportFailure, repository_status};
-pub use image::{ManifestContent, ImportedImage, image_of, list_of, without_content};
+pub use image::{
+    ImportedImage, ManifestContent, drop_content, image_of, layers_to_measure, list_of,
+    set_layer_sizes,
+};
 pub use plan::{
     ImageTarget, ImportMode, ImportPlan, ManifestRequest, ManifestVersion, RegistryTransport,
     RepositoryRequest, default_targets,

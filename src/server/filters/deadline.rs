@@ -7,12 +7,17 @@ use http::Method;
 
 use crate::auth::Rejection;
 use crate::endpoints::request_info::{RequestInfo, RequestKind, ResourceInfo};
+use crate::endpoints::verb::Verb;
 use crate::meta::Status;
 use crate::resources::API;
 
 /// The longest deadline of mutating requests, as `requestTimeoutUpperBound` in
 /// k8s.io/apiserver/pkg/endpoints/handlers/rest.go: clients get a response before they give up.
 const MAX_MUTATION: Duration = Duration::from_secs(34);
+
+/// The longest deadline of imports. They last as long as external registries need, so clients ask
+/// for more time than for other writes.
+const MAX_IMPORT: Duration = Duration::from_secs(3600);
 
 /// The time that a request may take: the parameter `timeout`, at most `request_timeout`. A watch
 /// has `timeoutSeconds` instead.
@@ -27,7 +32,17 @@ pub(super) fn of(info: &RequestInfo<'_>, request_timeout: Duration) -> Result<Du
     let is_watch =
         info.method == Method::GET && info.resource_of(API).is_some_and(ResourceInfo::is_watch);
     let requested = if is_watch { None } else { info.query.timeout()? };
-    Ok(requested.map_or(max, |requested| requested.min(max)))
+    let longest = if is_import(info) { MAX_IMPORT } else { max };
+    Ok(requested.map_or(max, |requested| requested.min(longest)))
+}
+
+/// Returns true for the create of an ImageStreamImport.
+fn is_import(info: &RequestInfo<'_>) -> bool {
+    info.resource_of(API).is_some_and(|resource| {
+        resource.verb == Some(Verb::Create)
+            && resource.resource == "imagestreamimports"
+            && resource.subresource.is_empty()
+    })
 }
 
 /// Runs the rest of the chain.
@@ -61,6 +76,7 @@ mod tests {
     #[test]
     fn a_client_can_shorten_its_deadline() {
         const LIST: &str = "/apis/image.openshift.io/v1/imagestreams";
+        const IMPORTS: &str = "/apis/image.openshift.io/v1/namespaces/ns/imagestreamimports";
         for (method, path, query, expected) in [
             ("GET", LIST, "", Some(60)),
             ("GET", LIST, "timeout=10s", Some(10)),
@@ -69,6 +85,10 @@ mod tests {
             ("GET", LIST, "watch=1&timeout=x", Some(60)),
             ("POST", LIST, "", Some(34)),
             ("POST", LIST, "watch=1&timeout=40s", Some(34)),
+            ("POST", IMPORTS, "", Some(34)),
+            ("POST", IMPORTS, "timeout=40m", Some(2400)),
+            ("POST", IMPORTS, "timeout=2h", Some(3600)),
+            ("GET", IMPORTS, "timeout=40m", Some(60)),
             ("GET", "/version", "watch=1&timeout=x", None),
         ] {
             assert_eq!(deadline(method, path, query), expected, "{method} {path}?{query}");
