@@ -45,6 +45,7 @@ impl Site {
             streams_per_namespace: None,
             object_bytes: usize::MAX,
             tag_history: MaxTagHistory::default(),
+            history: None,
         };
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let loopback = "127.0.0.0/8".parse().expect("it is a network");
@@ -128,14 +129,16 @@ fn private(
     move |request| {
         let refuse = || {
             let challenge = ("www-authenticate", "Basic realm=\"registry\"");
-            let body = r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
+            let body =
+                r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#;
             answer(401, &[challenge], body)
         };
         let known = |(_, user, password): &&(&str, &str, &str)| {
             request.authorization() == basic(user, password)
         };
         let Some((repository, ..)) = owners.iter().find(known) else { return refuse() };
-        match request.path() == "/v2/" || request.path().starts_with(&format!("/v2/{repository}/")) {
+        match request.path() == "/v2/" || request.path().starts_with(&format!("/v2/{repository}/"))
+        {
             true => content.answer(request),
             false => json_error(403, "DENIED", "requested access to the resource is denied"),
         }
@@ -181,11 +184,9 @@ async fn tenants_use_their_own_credentials_only() {
 #[tokio::test]
 async fn rejected_password_is_tried_without_secrets() {
     let content = Content::default().with("a", "x", Image::named("a"));
-    let server = RegistryServer::start(move |request| {
-        match request.authorization() {
-            "" => content.answer(request),
-            _ => json_error(401, "UNAUTHORIZED", "incorrect username or password"),
-        }
+    let server = RegistryServer::start(move |request| match request.authorization() {
+        "" => content.answer(request),
+        _ => json_error(401, "UNAUTHORIZED", "incorrect username or password"),
     })
     .await;
     let host = server.host();
@@ -299,29 +300,27 @@ async fn invalid_image_fails_alone() {
         "digest": image.digest.as_str(), "size": image.manifest.len()});
     let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
     let content = Content::default().with("a", "x", image);
-    let server = RegistryServer::start(move |request| {
-        match request.path() {
-            "/v2/a/manifests/index" => {
-                let kind = ("content-type", "application/vnd.oci.image.index.v1+json");
-                answer(200, &[kind], index.clone())
-            }
-            _ => content.answer(request),
+    let server = RegistryServer::start(move |request| match request.path() {
+        "/v2/a/manifests/index" => {
+            let kind = ("content-type", "application/vnd.oci.image.index.v1+json");
+            answer(200, &[kind], index.clone())
         }
+        _ => content.answer(request),
     })
     .await;
     let site = Site::new(&server.host(), &[]);
     let mut import = import_of(&format!("{}/a:index", server.host()));
     import.spec.images[0].import_policy.import_mode = "PreserveOriginal".into();
     let other = import_of(&format!("{}/a:x", server.host())).spec.images.remove(0);
-    let other = ImageImportSpec {
-        to: Some(LocalObjectReference { name: "other".into() }),
-        ..other
-    };
+    let other =
+        ImageImportSpec { to: Some(LocalObjectReference { name: "other".into() }), ..other };
     import.spec.images.push(other);
     let import = site.client.create_import(&site.importer, "ns", import).await.expect("a result");
     let [invalid, valid] = &import.status.images[..] else { panic!("two results") };
     assert_eq!((invalid.status.code, invalid.status.reason.as_str()), (422, "Invalid"));
-    assert!(invalid.status.message.contains("dockerImageManifests[0].architecture: Required value"));
+    assert!(
+        invalid.status.message.contains("dockerImageManifests[0].architecture: Required value")
+    );
     assert!(valid.image.as_ref().is_some_and(|image| !image.metadata.uid.is_empty()));
     let stream = site.stream("ns").await.expect("the stream exists");
     let conditions: Vec<_> = stream.status.tags.iter().map(|tag| tag.conditions.len()).collect();

@@ -40,7 +40,7 @@ impl ImportPlaces {
         };
         self.limiter.acquire(flow, 1).await.map_err(|refusal| {
             let why = match refusal {
-                Refusal::QueueFull => "you have too many imports waiting",
+                Refusal::QueueFull | Refusal::AtLimit => "you have too many imports waiting",
                 Refusal::TimedOut => "other imports are still running",
             };
             let text = format!("the import could not be started: {why}; please try again later");

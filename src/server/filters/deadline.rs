@@ -37,7 +37,7 @@ pub(super) fn of(info: &RequestInfo<'_>, request_timeout: Duration) -> Result<Du
 }
 
 /// Returns true for the create of an ImageStreamImport.
-fn is_import(info: &RequestInfo<'_>) -> bool {
+pub(super) fn is_import(info: &RequestInfo<'_>) -> bool {
     info.resource_of(API).is_some_and(|resource| {
         resource.verb == Some(Verb::Create)
             && resource.resource == "imagestreamimports"

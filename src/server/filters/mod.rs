@@ -272,9 +272,11 @@ fn source_of(request: &Request) -> IpAddr {
 /// Returns true if the response to a request takes a place among the requests in flight.
 ///
 /// Probes have no limit. Discovery, metrics and refusals have one for clients without credentials
-/// only: they are served from memory, and must work during an overload.
+/// only: they are served from memory, and must work during an overload. Imports take places of
+/// their own, because they last as long as external registries need.
 fn is_limited(info: &RequestInfo<'_>, flow: Flow, is_authorized: bool) -> bool {
-    let is_resource = info.resource_of(API).is_some() && is_authorized;
+    let is_resource =
+        info.resource_of(API).is_some() && is_authorized && !deadline::is_import(info);
     let is_stranger = flow.level == PriorityLevel::Unauthenticated;
     is_resource || (is_stranger && !health::is_health_path(info.path))
 }
