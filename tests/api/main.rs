@@ -6,6 +6,9 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../support/registry/mod.rs"]
+mod registry;
 
 mod access;
 mod audit;
@@ -28,6 +31,7 @@ mod imagestreams;
 mod imagestreams_aspects;
 mod imagestreams_status;
 mod imagestreamtags;
+mod imports;
 mod in_process;
 mod limits;
 mod lists;
