@@ -34,9 +34,6 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l bind-address -d 'IP address to listen on; :: for all addresses of IPv4 and IPv6' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l secure-port -d 'Port to serve HTTPS on; 0 for a free port, which is logged' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-connections -d 'Maximum number of connections; further ones are closed' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-connections-per-address -d 'Maximum number of connections from one address; further ones are closed' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-handshakes-per-address -d 'Maximum number of TLS handshakes from one address per second, averaged over two seconds' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
@@ -87,6 +84,13 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registry-config -d 'Credentials for registries (docker\'s config.json) if the namespace has none that match' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registry-ca-dir -d 'Certificates for registries, laid out like /etc/containers/certs.d' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registries-config -d 'Mirrors, blocked and insecure registries (registries.conf, version 2)' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l import-allow-cidrs -d 'Networks to which imports may connect although they are closed by default' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l import-deny-cidrs -d 'Networks to which imports must not connect. They override --import-allow-cidrs' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l allowed-registries-for-import -d 'Registries from which images may be imported, and to which tags may refer; all by default' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -108,9 +112,6 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l bind-address -d 'IP address to listen on; :: for all addresses of IPv4 and IPv6' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l secure-port -d 'Port to serve HTTPS on; 0 for a free port, which is logged' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-connections -d 'Maximum number of connections; further ones are closed' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-connections-per-address -d 'Maximum number of connections from one address; further ones are closed' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-handshakes-per-address -d 'Maximum number of TLS handshakes from one address per second, averaged over two seconds' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
@@ -161,6 +162,13 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registry-config -d 'Credentials for registries (docker\'s config.json) if the namespace has none that match' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registry-ca-dir -d 'Certificates for registries, laid out like /etc/containers/certs.d' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registries-config -d 'Mirrors, blocked and insecure registries (registries.conf, version 2)' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l import-allow-cidrs -d 'Networks to which imports may connect although they are closed by default' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l import-deny-cidrs -d 'Networks to which imports must not connect. They override --import-allow-cidrs' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l allowed-registries-for-import -d 'Registries from which images may be imported, and to which tags may refer; all by default' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -239,6 +247,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l data-dir -d 'Folder for data, certificate, token and kubeconfig; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l secure-port -d 'Port to serve HTTPS on, on 127.0.0.1; 0 for a free port' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l import -d 'Image to import at start, from any registry; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
