@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-#[expect(dead_code, reason = "other test binaries use the rest")]
+#[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
 #[path = "support/registry/mod.rs"]
 mod registry;
 

@@ -85,8 +85,9 @@ impl Client {
         &self,
         importer: &Arc<Importer>,
         namespace: &str,
-        import: ImageStreamImport,
+        mut import: ImageStreamImport,
     ) -> Result<ImageStreamImport, Status> {
+        import.default_fields();
         let imports = Imports::new(&self.catalog, importer.clone());
         let at = ObjectRef::all_in(namespace);
         match imports.create(&actor(self.name), &at, import).await?.result {

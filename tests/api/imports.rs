@@ -59,7 +59,8 @@ async fn import_over_64_kib_is_refused() {
 
 #[tokio::test]
 async fn only_allowed_registries_are_used() {
-    let api = Api::with(&[LOOPBACK, "--allowed-registries-for-import=quay.io,*.example.com:5000"]).await;
+    let api =
+        Api::with(&[LOOPBACK, "--allowed-registries-for-import=quay.io,*.example.com:5000"]).await;
     let stream = |from: &str| {
         let tag = json!({"name": "t", "from": {"kind": "DockerImage", "name": from}});
         json!({"metadata": {"name": "s"}, "spec": {"tags": [tag]}})

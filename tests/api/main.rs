@@ -4,11 +4,11 @@
 //! Most tests start a server inside the test process ([`harness::Api`]). Tests of signals, exit
 //! codes, memory or a killed server start the binary ([`harness::ProcessApi`]).
 
-#[path = "../support/mod.rs"]
-mod support;
-#[expect(dead_code, reason = "other test binaries use the rest")]
+#[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
 #[path = "../support/registry/mod.rs"]
 mod registry;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod access;
 mod audit;

@@ -46,7 +46,7 @@ pub fn settle(
         && let Ok(repository) = spec.from.name.parse::<Reference>()
     {
         for result in &results.images {
-            let target = Target {
+            let target = TagTarget {
                 tag: &result.tag,
                 from: Reference { tag: result.tag.clone(), ..repository.clone() }.exact(),
                 import_policy: &spec.import_policy,
@@ -60,7 +60,7 @@ pub fn settle(
     }
     for (spec, result) in spec.images.iter().zip(&results.images) {
         let Some(to) = &spec.to else { continue };
-        let target = Target {
+        let target = TagTarget {
             tag: &to.name,
             from: spec.from.name.clone(),
             import_policy: &spec.import_policy,
@@ -84,7 +84,7 @@ pub fn settle(
 }
 
 /// Tag that an import writes.
-struct Target<'a> {
+struct TagTarget<'a> {
     tag: &'a str,
     /// Pull spec of the source.
     from: String,
@@ -145,7 +145,7 @@ impl Settling {
     }
 
     /// Adds the event of an imported image, and its spec tag.
-    fn add_event(&self, stream: &mut ImageStream, target: &Target<'_>, imported: &Imported<'_>) {
+    fn add_event(&self, stream: &mut ImageStream, target: &TagTarget<'_>, imported: &Imported<'_>) {
         record_proof(stream, imported);
         let event = TagEvent {
             created: Some(self.context.now),
@@ -191,7 +191,7 @@ fn is_news(stream: &ImageStream, tag: &str, event: &TagEvent) -> bool {
         || newest.image != event.image
 }
 
-impl Target<'_> {
+impl TagTarget<'_> {
     /// Creates the spec tag, or changes its source. Name, annotations and reference policy of an
     /// existing one remain.
     fn write_spec_tag(&self, stream: &mut ImageStream) {

@@ -74,7 +74,7 @@ impl<'a> Fetcher<'a> {
         let repository =
             Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
         let version = version_of(&request.version).map_err(failed)?;
-        let target = Target { request, repository: &repository };
+        let target = FetchTarget { request, repository: &repository };
         let top = self.manifest(target, &version).await?;
         if !manifest::is_list(top.fetched.media_type) {
             let image = self.described(target, top).await?;
@@ -98,7 +98,7 @@ impl<'a> Fetcher<'a> {
     /// Fetches all images of a list.
     async fn parts(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         list: &ManifestList,
     ) -> Result<Vec<Image>, ImportFailure> {
         let count = list.manifests.len();
@@ -115,7 +115,7 @@ impl<'a> Fetcher<'a> {
     /// Fetches an image of a list. A nested list is represented by one of its images.
     async fn part(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         entry: &ManifestDescriptor,
     ) -> Result<Image, ImportFailure> {
         let part = self.entry(target, entry).await?;
@@ -128,7 +128,7 @@ impl<'a> Fetcher<'a> {
     /// Fetches the image of a list that stands for the list.
     async fn representative(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         list: &ManifestList,
     ) -> Result<Image, ImportFailure> {
         let chosen = import::choose(list, &target.request.platform)
@@ -143,7 +143,7 @@ impl<'a> Fetcher<'a> {
 
     async fn entry(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         entry: &ManifestDescriptor,
     ) -> Result<LoadedManifest, ImportFailure> {
         let digest = entry.digest.parse().map_err(|why| {
@@ -154,7 +154,7 @@ impl<'a> Fetcher<'a> {
 
     async fn manifest(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         version: &ManifestReference,
     ) -> Result<LoadedManifest, ImportFailure> {
         let permits = self.permits().await;
@@ -171,7 +171,7 @@ impl<'a> Fetcher<'a> {
     /// Fetches the configuration of a manifest, and describes the image.
     async fn described(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         part: LoadedManifest,
     ) -> Result<Image, ImportFailure> {
         let config = self.config(target, &part).await?;
@@ -189,7 +189,7 @@ impl<'a> Fetcher<'a> {
     /// Gets the sizes of layers, which schema 1 manifests may lack.
     async fn layer_sizes(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         source: &PullSource,
         layers: Vec<Digest>,
     ) -> Result<HashMap<String, i64>, ImportFailure> {
@@ -200,7 +200,7 @@ impl<'a> Fetcher<'a> {
 
     async fn layer_size(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         source: &PullSource,
         digest: Digest,
     ) -> Result<(String, i64), ImportFailure> {
@@ -213,7 +213,7 @@ impl<'a> Fetcher<'a> {
     /// Fetches the configuration of a manifest. Empty if it has none.
     async fn config(
         &self,
-        target: Target<'_>,
+        target: FetchTarget<'_>,
         part: &LoadedManifest,
     ) -> Result<String, ImportFailure> {
         if !manifest::has_config(part.fetched.media_type) {
@@ -256,12 +256,12 @@ impl<'a> Fetcher<'a> {
 
 /// The request that a fetch is for.
 #[derive(Clone, Copy)]
-struct Target<'a> {
+struct FetchTarget<'a> {
     request: &'a ManifestRequest,
     repository: &'a Repository,
 }
 
-impl Target<'_> {
+impl FetchTarget<'_> {
     fn failure(&self, error: &RegistryError) -> ImportFailure {
         failure::of(error, Subject::Image, &self.request.repository)
     }
