@@ -16,7 +16,7 @@ use imagestream_apiserver::domain::registries::Registries;
 use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::oci::{self, PullTimeouts, RegistryClient};
 use imagestream_apiserver::resources::catalog::StorageLimits;
-use imagestream_apiserver::resources::{Catalog, Client, Importer, import};
+use imagestream_apiserver::resources::{Catalog, Client, ImageImporter, import};
 use imagestream_apiserver::store;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -34,7 +34,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// A catalog with its importer.
 struct Site {
     client: Client,
-    importer: Arc<Importer>,
+    importer: Arc<ImageImporter>,
 }
 
 impl Site {
@@ -53,7 +53,7 @@ impl Site {
         let registries = RegistryClient::new(&options, PullTimeouts::default());
         let registries = registries.expect("the options are valid");
         let secrets = Secrets::of(control_plane(host, passwords));
-        let importer = Importer::new(registries, secrets, &import::Options::default());
+        let importer = ImageImporter::new(registries, secrets, &import::Options::default());
         Self { client: Client::new(&catalog, "test"), importer: Arc::new(importer) }
     }
 

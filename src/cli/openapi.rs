@@ -16,7 +16,7 @@ use crate::endpoints::serve::Api;
 use crate::oci::{self, PullTimeouts, RegistryClient};
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::import::{self, Importer};
+use crate::resources::import::{self, ImageImporter};
 use crate::resources::{self, API, Catalog};
 use crate::store;
 
@@ -46,7 +46,7 @@ fn api() -> anyhow::Result<Api> {
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
     let client = RegistryClient::new(&oci::Options::default(), PullTimeouts::default())?;
-    let importer = Importer::new(client, Secrets::none(), &import::Options::default());
+    let importer = ImageImporter::new(client, Secrets::none(), &import::Options::default());
     let (namespaces, secrets) = (Namespaces::all(), Secrets::none());
     Ok(resources::all(&catalog, namespaces, secrets, Arc::new(importer), permissions))
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::imagestreamimports::Imports;
 use super::imagestreammappings::Mappings;
 use super::strategies::{ImageStrategy, StreamStrategy};
-use super::{API, Catalog, Importer};
+use super::{API, Catalog, ImageImporter};
 use crate::api::{Image, ImageStream, ImageStreamImport, ImageStreamMapping};
 use crate::machinery::updated_object::{ExistingObject, updated_managed_fields};
 use crate::meta::{Kind, Status, Time};
@@ -83,7 +83,7 @@ impl Client {
     /// Those of a request. Failed images are part of the status.
     pub async fn create_import(
         &self,
-        importer: &Arc<Importer>,
+        importer: &Arc<ImageImporter>,
         namespace: &str,
         mut import: ImageStreamImport,
     ) -> Result<ImageStreamImport, Status> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::api_version::API;
 use super::catalog::Catalog;
-use super::import::{ImportedImageSet, Importer};
+use super::import::{ImageImporter, ImportedImageSet};
 use crate::api::{GROUP, ImageImportStatus, ImageStream, ImageStreamImport};
 use crate::auth::ResourceAction;
 use crate::domain::import::{self, SettleContext};
@@ -27,7 +27,7 @@ use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimports" };
 
 /// The endpoint of the resource.
-pub(super) fn endpoint(catalog: &Arc<Catalog>, importer: Arc<Importer>) -> Endpoint {
+pub(super) fn endpoint(catalog: &Arc<Catalog>, importer: Arc<ImageImporter>) -> Endpoint {
     Builder::new(API, "imagestreamimports", Scope::Namespaced)
         .names("imagestreamimport", &[])
         .create(&Arc::new(Imports::new(catalog, importer)))
@@ -37,13 +37,13 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>, importer: Arc<Importer>) -> Endpo
 /// The handler of imports.
 pub(super) struct Imports {
     catalog: Arc<Catalog>,
-    importer: Arc<Importer>,
+    importer: Arc<ImageImporter>,
     strategy: ImportWriteStrategy,
 }
 
 impl Imports {
     /// The handler of imports into the streams of a catalog.
-    pub(super) fn new(catalog: &Arc<Catalog>, importer: Arc<Importer>) -> Self {
+    pub(super) fn new(catalog: &Arc<Catalog>, importer: Arc<ImageImporter>) -> Self {
         let strategy = ImportWriteStrategy(catalog.clone());
         Self { catalog: catalog.clone(), importer, strategy }
     }

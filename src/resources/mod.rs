@@ -45,14 +45,14 @@ pub mod usage;
 pub use api_version::API;
 pub use catalog::Catalog;
 pub use client::{Client, ResourceClient};
-pub use import::Importer;
+pub use import::ImageImporter;
 
 /// The API with all of its endpoints.
 pub fn all(
     catalog: &Arc<Catalog>,
     namespaces: Namespaces,
     secrets: Secrets,
-    importer: Arc<Importer>,
+    importer: Arc<ImageImporter>,
     permissions: Permissions,
 ) -> Api {
     let endpoints = vec![

@@ -44,7 +44,7 @@ use crate::oci::{PullTimeouts, RegistryClient};
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::{self, Catalog, Importer};
+use crate::resources::{self, Catalog, ImageImporter};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
 use crate::tls::{self, Protocol, Serving};
@@ -61,7 +61,7 @@ pub struct Running {
     /// The handle that ends the server.
     pub shutdown: Shutdown,
     /// The importer of images, for work inside this process.
-    pub importer: Arc<Importer>,
+    pub importer: Arc<ImageImporter>,
     catalog: Arc<Catalog>,
     serving: JoinHandle<anyhow::Result<()>>,
 }
@@ -108,7 +108,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
     let registries = RegistryClient::new(&options.oci, PullTimeouts::default())?;
-    let importer = Arc::new(Importer::new(registries, secrets.clone(), &options.imports));
+    let importer = Arc::new(ImageImporter::new(registries, secrets.clone(), &options.imports));
     let memory = options.memory.open(&metrics);
     let api = resources::all(&catalog, namespaces, secrets, importer.clone(), permissions)
         .within(memory.clone(), metrics.clone());

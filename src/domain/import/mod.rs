@@ -19,7 +19,7 @@ pub use image::{
     set_layer_sizes,
 };
 pub use plan::{
-    ImageTarget, ImportMode, ImportPlan, ManifestRequest, ManifestVersion, RegistryTransport,
+    ImageTarget, ImportPlan, ListImportMode, ManifestRequest, ManifestVersion, RegistryTransport,
     RepositoryRequest, default_targets,
 };
 pub use platform::{PreferredPlatform, choose};

@@ -40,8 +40,8 @@ pub struct ManifestRequest {
     /// Transport to the registry.
     pub transport: RegistryTransport,
     /// Treatment of manifest lists.
-    pub mode: ImportMode,
-    /// Platform of the image that represents a list in the mode [`ImportMode::Legacy`].
+    pub mode: ListImportMode,
+    /// Platform of the image that represents a list in the mode [`ListImportMode::Legacy`].
     pub platform: PreferredPlatform,
 }
 
@@ -53,7 +53,7 @@ pub struct RepositoryRequest {
     /// Transport to the registry.
     pub transport: RegistryTransport,
     /// Treatment of manifest lists.
-    pub mode: ImportMode,
+    pub mode: ListImportMode,
 }
 
 /// Tag or digest of a manifest.
@@ -76,7 +76,7 @@ pub enum RegistryTransport {
 
 /// Treatment of manifest lists, as importPolicy.importMode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ImportMode {
+pub enum ListImportMode {
     /// One image of the list is imported in its place.
     Legacy,
     /// The list and all of its images are imported.
@@ -119,7 +119,7 @@ impl ImportPlan {
             Some(RepositoryRequest {
                 repository: repository.from.name.parse().ok()?,
                 transport: RegistryTransport::of(&repository.import_policy),
-                mode: ImportMode::of(&repository.import_policy),
+                mode: ListImportMode::of(&repository.import_policy),
             })
         });
         plan
@@ -146,7 +146,7 @@ impl ImportPlan {
             .clone();
         let tag = version.tag().to_owned();
         let platform = platform(&tag);
-        let mode = ImportMode::of(policy);
+        let mode = ListImportMode::of(policy);
         let request = ManifestRequest { repository, version, transport, mode, platform };
         let index = *known.entry(request).or_insert_with_key(|request| {
             self.requests.push(request.clone());
@@ -213,7 +213,7 @@ impl RegistryTransport {
     }
 }
 
-impl ImportMode {
+impl ListImportMode {
     fn of(policy: &TagImportPolicy) -> Self {
         match policy.import_mode.as_str() {
             "PreserveOriginal" => Self::PreserveOriginal,
@@ -320,7 +320,7 @@ mod tests {
         sent.spec.repository = Some(repository);
         let request = ImportPlan::new(&sent, None).repository.unwrap().tag("t");
         assert_eq!(request.normalized(), "r.io/a:t");
-        assert_eq!(request.mode, ImportMode::PreserveOriginal);
+        assert_eq!(request.mode, ListImportMode::PreserveOriginal);
     }
 
     #[test]

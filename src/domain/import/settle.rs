@@ -93,7 +93,7 @@ struct TagTarget<'a> {
 }
 
 /// Image of a successful result.
-struct Imported<'a> {
+struct SuccessfulImport<'a> {
     name: &'a str,
     reference: &'a str,
     /// Names of the images that the result proves, apart from the image itself.
@@ -102,14 +102,14 @@ struct Imported<'a> {
     missing: Vec<&'a str>,
 }
 
-fn success(result: &ImageImportStatus) -> Option<Imported<'_>> {
+fn success(result: &ImageImportStatus) -> Option<SuccessfulImport<'_>> {
     let image = result.image.as_ref().filter(|_| result.status.status == "Success")?;
     let proved: HashSet<&str> =
         result.manifests.iter().map(|image| image.metadata.name.as_str()).collect();
     let children = image.docker_image_manifests.iter().map(|child| child.digest.as_str());
     let missing = children.filter(|child| !proved.contains(child)).collect();
     let reference = image.docker_image_reference.as_str();
-    Some(Imported { name: &image.metadata.name, reference, proved, missing })
+    Some(SuccessfulImport { name: &image.metadata.name, reference, proved, missing })
 }
 
 /// One run of [`settle`].
@@ -145,7 +145,12 @@ impl Settling {
     }
 
     /// Adds the event of an imported image, and its spec tag.
-    fn add_event(&self, stream: &mut ImageStream, target: &TagTarget<'_>, imported: &Imported<'_>) {
+    fn add_event(
+        &self,
+        stream: &mut ImageStream,
+        target: &TagTarget<'_>,
+        imported: &SuccessfulImport<'_>,
+    ) {
         record_proof(stream, imported);
         let event = TagEvent {
             created: Some(self.context.now),
@@ -167,7 +172,7 @@ impl Settling {
 
 /// Records that the stream may show the imported images. Images that only the list names are
 /// withheld.
-fn record_proof(stream: &mut ImageStream, imported: &Imported<'_>) {
+fn record_proof(stream: &mut ImageStream, imported: &SuccessfulImport<'_>) {
     let missing = imported.missing.iter().copied();
     let missing: Vec<String> = unproved::children_to_prove(stream, imported.name, missing)
         .into_iter()

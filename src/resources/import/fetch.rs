@@ -10,7 +10,7 @@ use super::failure::{self, Subject};
 use crate::api::Image;
 use crate::domain::digest::Digest;
 use crate::domain::import::{
-    self, ImportFailure, ImportMode, ImportedImage, ManifestContent, ManifestRequest,
+    self, ImportFailure, ImportedImage, ListImportMode, ManifestContent, ManifestRequest,
     ManifestVersion, RegistryTransport, RepositoryRequest,
 };
 use crate::domain::manifest::{self, Manifest, ManifestDescriptor, ManifestList};
@@ -82,11 +82,11 @@ impl<'a> Fetcher<'a> {
         }
         let list = top.list()?;
         match request.mode {
-            ImportMode::Legacy => {
+            ListImportMode::Legacy => {
                 let image = self.representative(target, &list).await?;
                 Ok(ImportedImage { image, manifests: Vec::new() })
             }
-            ImportMode::PreserveOriginal => {
+            ListImportMode::PreserveOriginal => {
                 let manifests = self.parts(target, &list).await?;
                 let content = top.content(String::new());
                 let image = import::list_of(content, &request.repository, self.now)?;

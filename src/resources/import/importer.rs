@@ -20,8 +20,8 @@ use crate::registry::actor::Actor;
 /// Maximum number of concurrent requests to registries. Each may hold a configuration of 8 MiB.
 const MAX_REQUESTS: usize = 32;
 
-/// Importer of images from external registries.
-pub struct Importer {
+/// ImageImporter of images from external registries.
+pub struct ImageImporter {
     client: RegistryClient,
     secrets: Secrets,
     limit: BulkImportLimit,
@@ -29,7 +29,7 @@ pub struct Importer {
     places: ImportPlaces,
 }
 
-impl Importer {
+impl ImageImporter {
     /// An importer with this client. Namespaces have the credentials in these secrets.
     pub fn new(client: RegistryClient, secrets: Secrets, options: &Options) -> Self {
         Self {

@@ -10,5 +10,5 @@ mod places;
 mod result;
 
 pub(super) use image_set::ImportedImageSet;
-pub use importer::Importer;
+pub use importer::ImageImporter;
 pub use options::{BulkImportLimit, Options};
