@@ -161,8 +161,8 @@
 //! 2. The handler, `Imports` in `resources/imagestreamimports.rs`, passes the request to the
 //!    admission chain, validates it, and checks the registries
 //!    ([`domain::allowed_registries`]).
-//! 3. [`resources::ImageImporter`] takes a place for the import, reads the credentials of the namespace,
-//!    and plans the requests ([`domain::import::ImportPlan`]). `Fetcher` in
+//! 3. [`resources::ImageImporter`] takes a place for the import, reads the credentials of the
+//!    namespace, and plans the requests ([`domain::import::ImportPlan`]). `Fetcher` in
 //!    `resources/import/fetch.rs` sends them through an [`oci::PullSession`], 16 at once, and turns
 //!    manifests into images ([`domain::import::image_of`]). It never touches the store.
 //! 4. [`registry::object_store::ObjectStore::write_jointly`] enters the update loop of a push.
