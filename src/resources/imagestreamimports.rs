@@ -19,7 +19,7 @@ use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::permission::Permission;
-use crate::registry::pool::{LARGE_BODY, Workload};
+use crate::registry::workload::Workload;
 use crate::registry::strategy::{Dependencies, Dependency, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Scope};
 use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
@@ -56,16 +56,11 @@ impl Create<ImageStreamImport> for Imports {
         at: &ObjectRef,
         import: ImageStreamImport,
     ) -> Result<Written<ImageStreamImport>, Status> {
-        if actor.load.is_large() {
-            // It would keep one of the few slots for large requests while registries respond.
-            return Err(Status::request_too_large(LARGE_BODY));
-        }
         let attributes = AdmissionAttributes::create(RESOURCE, API, at.namespace(), &import);
         self.catalog.storage.admit_virtual(&attributes, actor).await?;
         let mut import = prepare_and_validate(actor, at, import)?;
         self.check_registries(actor, &import).await?;
-        // Without a slot, whatever the size of the stream, because the slot would be kept while
-        // registries respond.
+        // Not charged, because the memory would be reserved while registries respond.
         let (load, name) = (Workload::default(), &import.metadata.name);
         let stream = self.catalog.streams.find(&load, at.namespace(), name).await?;
         check_version(&import, stream.as_ref())?;
