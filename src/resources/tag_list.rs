@@ -212,7 +212,7 @@ impl<V: TagView> TagStream<V> {
         let is_selected =
             |stream: &Arc<SharedStream>| self.selector.selects(&stream.metadata, |_| String::new());
         Ok(stream.filter(is_selected).map(|stream| {
-            let tags = stream.listed_tags::<V>();
+            let tags = stream.listed_tags(V::RESOURCE.name, V::listed_tags);
             StreamTags { stream, key, tags, next: 0 }
         }))
     }

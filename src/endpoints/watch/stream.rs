@@ -151,7 +151,7 @@ impl<T: Kind> WatchStream<T> {
         };
         match next {
             Wakeup::Changes(Ok(changes)) => {
-                if changes.iter().any(|change| change.must_be_decoded(scope, encoding)) {
+                if changes.iter().any(|change| scope.must_decode(change, encoding)) {
                     load.enter_slot().await;
                 }
                 changes.iter().try_for_each(|change| self.send_change(change))?;
@@ -236,7 +236,7 @@ async fn next_affordable<T: Kind>(
         let seen = cursor.revision();
         let changes = cursor.next(scope).await?;
         let needed =
-            changes.iter().map(|change| change.cost_of_sending(load, scope, encoding)).sum();
+            changes.iter().map(|change| scope.cost_of_sending(change, load, encoding)).sum();
         if load.try_reserve(needed) {
             return Ok(changes);
         }

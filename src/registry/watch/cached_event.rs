@@ -7,9 +7,8 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::event_type::EventType;
-use super::scope::WatchScope;
 use crate::meta::{Kind, Status};
-use crate::registry::workload::{LARGE_OBJECT, Workload};
+use crate::registry::workload::LARGE_OBJECT;
 use crate::store::{Entry, Event, Key, Revision};
 
 /// Decodes the objects of a resource for watches.
@@ -142,27 +141,8 @@ impl<T: Kind> CachedEvent<T> {
         encoded.clone().map_err(|status| *status)
     }
 
-    /// The memory that a watch needs to send the event, in bytes. It is little if the event was
-    /// encoded already.
-    pub(crate) fn cost_of_sending(
-        &self,
-        load: &Workload,
-        scope: &WatchScope,
-        encoding: EncodingId,
-    ) -> u64 {
-        match self.encoded_length(encoding) {
-            Some(length) if scope.selector.is_empty() => length as u64,
-            _ => load.cost_of_object(self.stored_bytes()),
-        }
-    }
-
-    /// Returns true if a watch must decode a large object to send the event.
-    pub(crate) fn must_be_decoded(&self, scope: &WatchScope, encoding: EncodingId) -> bool {
-        self.stored_bytes() > LARGE_OBJECT
-            && (!scope.selector.is_empty() || self.encoded_length(encoding).is_none())
-    }
-
-    fn encoded_length(&self, encoding: EncodingId) -> Option<usize> {
+    /// The size of the event in an encoding, in bytes; none if it is not encoded yet.
+    pub(crate) fn encoded_length(&self, encoding: EncodingId) -> Option<usize> {
         let encoded = self.encoded.lock();
         let cached = encoded.iter().filter(|cached| cached.key.0 == encoding);
         cached.filter_map(|cached| cached.bytes.get()?.as_ref().ok().map(Bytes::len)).max()

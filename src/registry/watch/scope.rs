@@ -6,9 +6,10 @@ use crate::machinery::selector::Selector;
 use crate::meta::{Kind, Status};
 use crate::store::{Event, Key};
 
-use super::cached_event::{CachedEvent, ObjectReader};
+use super::cached_event::{CachedEvent, EncodingId, ObjectReader};
 use super::event_type::EventType;
 use crate::registry::keys::KeyMatch;
+use crate::registry::workload::{LARGE_OBJECT, Workload};
 
 /// The objects that a watch covers.
 pub(crate) struct WatchScope {
@@ -52,6 +53,30 @@ impl WatchScope {
             selects(event.previous_object(reader)?),
             selects(event.current_object(reader)?),
         ))
+    }
+
+    /// The memory that a watch needs to send an event, in bytes. It is little if the event was
+    /// encoded already.
+    pub(crate) fn cost_of_sending<T: Kind>(
+        &self,
+        event: &CachedEvent<T>,
+        load: &Workload,
+        encoding: EncodingId,
+    ) -> u64 {
+        match event.encoded_length(encoding) {
+            Some(length) if self.selector.is_empty() => length as u64,
+            _ => load.cost_of_object(event.stored_bytes()),
+        }
+    }
+
+    /// Returns true if a watch must decode a large object to send an event.
+    pub(crate) fn must_decode<T: Kind>(
+        &self,
+        event: &CachedEvent<T>,
+        encoding: EncodingId,
+    ) -> bool {
+        event.stored_bytes() > LARGE_OBJECT
+            && (!self.selector.is_empty() || event.encoded_length(encoding).is_none())
     }
 
     /// Returns true if the selectors match an object.
