@@ -101,7 +101,8 @@ async fn probes_answer_beside_large_applies() {
 async fn small_requests_get_through_beside_large_ones() {
     let api = Api::with_stream().await;
     let (client, attack) = (api.server.admin(), wide_apply());
-    let large = join_all((0..4).map(|_| client.send(attack.clone())));
+    // Large requests of one user run one after the other, in the 34 s of a write.
+    let large = join_all((0..2).map(|_| client.send(attack.clone())));
     let small = async {
         for number in 0..20 {
             api.post(STREAMS, &stream(&format!("s{number}"))).await.is(201);
