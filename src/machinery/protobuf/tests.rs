@@ -199,7 +199,9 @@ fn any_field(field: &'static FieldDescriptor) -> BoxedStrategy<(&'static str, Va
             prop_oneof![Just("1.0"), Just("pre012")].prop_map(Value::from).boxed()
         }
         // A Status has small numbers.
-        "code" | "retryAfterSeconds" => (0..600_i64).prop_map(Value::from).boxed(),
+        "code" | "retryAfterSeconds" | "remainingItemCount" => {
+            (0..600_i64).prop_map(Value::from).boxed()
+        }
         _ => any_value(field.field_type),
     };
     let values = match field.cardinality {
