@@ -22,10 +22,11 @@ use imagestream_apiserver::endpoints::serve::{Api, Request};
 use imagestream_apiserver::machinery::body_cost::decoded_bytes;
 use imagestream_apiserver::machinery::query::Query;
 use imagestream_apiserver::meta::Time;
+use imagestream_apiserver::oci::{self, PullTimeouts, RegistryClient};
 use imagestream_apiserver::registry::permission::Permissions;
 use imagestream_apiserver::registry::workload::MemoryFactor;
 use imagestream_apiserver::resources::catalog::StorageLimits;
-use imagestream_apiserver::resources::{self, Catalog};
+use imagestream_apiserver::resources::{self, Catalog, ImageImporter, import};
 use imagestream_apiserver::runtime::Flow;
 use imagestream_apiserver::store;
 use peak_alloc::PeakAlloc;
@@ -104,7 +105,12 @@ impl Lab {
         };
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
-        Self { api: resources::all(&catalog, Namespaces::all(), Secrets::none(), permissions) }
+        let registries = RegistryClient::new(&oci::Options::default(), PullTimeouts::default());
+        let importer =
+            ImageImporter::new(registries.unwrap(), Secrets::none(), &import::Options::default());
+        let (namespaces, secrets) = (Namespaces::all(), Secrets::none());
+        let api = resources::all(&catalog, namespaces, secrets, Arc::new(importer), permissions);
+        Self { api }
     }
 
     /// A lab with the stream `s`, of this content.

@@ -19,9 +19,9 @@ use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::permission::Permission;
-use crate::registry::workload::Workload;
 use crate::registry::strategy::{Dependencies, Dependency, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Scope};
+use crate::registry::workload::Workload;
 use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 
 const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimports" };
