@@ -1,4 +1,4 @@
-//! Imports over HTTP: time limits, sizes and allowed registries. `tests/importer.rs` tests what they
+//! Imports over HTTP: time limits and allowed registries. `tests/importer.rs` tests what they
 //! fetch and store, `tests/imports.rs` the responses.
 
 use std::time::{Duration, Instant};
@@ -47,14 +47,6 @@ async fn timeout_of_the_client_ends_an_import() {
     assert_eq!(body["reason"], "Timeout");
     assert!(sent.elapsed() < Duration::from_secs(20), "{:?}", sent.elapsed());
     api.get(&format!("{STREAMS}/s")).await.is(404);
-}
-
-#[tokio::test]
-async fn import_over_64_kib_is_refused() {
-    let api = Api::start().await;
-    let mut large = import("r.io/a:x");
-    large["metadata"]["annotations"] = json!({"a": "x".repeat(64 << 10)});
-    api.post(IMPORTS, &large).await.is(413);
 }
 
 #[tokio::test]
