@@ -133,7 +133,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__check)
-            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -144,6 +144,18 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --secure-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-handshakes-per-address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -336,6 +348,10 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --max-watches)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-budget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -629,7 +645,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__serve)
-            opts="-v -h --bind-address --secure-port --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -640,6 +656,18 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --secure-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-connections-per-address)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-handshakes-per-address)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -832,6 +860,10 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --max-watches)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --memory-budget)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

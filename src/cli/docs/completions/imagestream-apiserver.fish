@@ -34,6 +34,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l bind-address -d 'IP address to listen on; :: for all addresses of IPv4 and IPv6' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l secure-port -d 'Port to serve HTTPS on; 0 for a free port, which is logged' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-connections -d 'Maximum number of connections; further ones are closed' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-connections-per-address -d 'Maximum number of connections from one address; further ones are closed' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-handshakes-per-address -d 'Maximum number of TLS handshakes from one address per second, averaged over two seconds' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
@@ -112,6 +115,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l bind-address -d 'IP address to listen on; :: for all addresses of IPv4 and IPv6' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l secure-port -d 'Port to serve HTTPS on; 0 for a free port, which is logged' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-connections -d 'Maximum number of connections; further ones are closed' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-connections-per-address -d 'Maximum number of connections from one address; further ones are closed' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-handshakes-per-address -d 'Maximum number of TLS handshakes from one address per second, averaged over two seconds' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
