@@ -53,6 +53,11 @@ struct LimitLabels {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryLabels {
+    priority_level: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RejectionLabels {
     priority_level: &'static str,
     limit: SharedLimit,
@@ -180,9 +185,19 @@ impl Collector for UsageCollector {
         let name = "apiserver_flowcontrol_current_executing_requests";
         let text = "Requests that hold a place within a limit that users share";
         let mut metric = encoder.encode_descriptor(name, text, None, MetricType::Gauge)?;
-        // Memory is counted in bytes, not in requests.
-        for (labels, sample) in samples.iter().filter(|(of, _)| of.limit != SharedLimit::Memory) {
+        let is_memory = |of: &LimitLabels| of.limit == SharedLimit::Memory;
+        for (labels, sample) in samples.iter().filter(|(of, _)| !is_memory(of)) {
             encode_gauge(sample.executing, metric.encode_family(labels)?)?;
+        }
+        // Memory is counted in bytes, not in requests.
+        let name = "imagestream_apiserver_memory_budget_used_bytes";
+        let text = "Memory of the budget that requests use, in bytes";
+        let mut metric = encoder.encode_descriptor(name, text, None, MetricType::Gauge)?;
+        for (LimitLabels { priority_level, .. }, sample) in
+            samples.iter().filter(|(of, _)| is_memory(of))
+        {
+            let labels = MemoryLabels { priority_level };
+            encode_gauge(sample.executing, metric.encode_family(&labels)?)?;
         }
         let name = "apiserver_flowcontrol_current_inqueue_requests";
         let text = "Requests that wait for a limit that users share";

@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use crate::child::{Output, Running};
 use crate::fixtures::image;
-use crate::harness::{Api, Expect, ProcessApi, TestServer, V1, eventually, request};
+use crate::harness::{
+    Api, Expect, ProcessApi, TestServer, V1, eventually, large_image, request, shows_memory_in_use,
+};
 use crate::support::client::{Client, Identity, Request};
 
 /// Returns the events in a file.
@@ -86,13 +88,12 @@ async fn a_client_that_goes_away_leaves_a_line() {
     let api = Api::with(&["--audit-log-path", path.to_str().expect("the file is text")]).await;
     let begun = api
         .client
-        .begin(request("POST", "images").json(&image("a")).header("audit-id", "gone"))
+        .begin(request("POST", "images").json(&large_image("a")).header("audit-id", "gone"))
         .await;
     let metrics = || async {
         String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned()
     };
-    let is_counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
-    eventually("the request is in flight", is_counted).await;
+    eventually("the body is expected", || async { shows_memory_in_use(&metrics().await) }).await;
     drop(begun);
     let is_told = || async { events(&path).iter().any(|event| event["auditID"] == "gone") };
     eventually("the request is logged", is_told).await;

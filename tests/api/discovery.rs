@@ -59,10 +59,10 @@ async fn resources_come_in_the_recorded_order() {
     let stream_images = json!({"name": "imagestreamimages", "singularName": "imagestreamimage", "namespaced": true,
         "kind": "ImageStreamImage", "verbs": ["get"], "shortNames": ["isimage"]});
     assert_eq!((&resources[0], &resources[2]), (&images, &stream_images));
-    let streams = &resources[4];
+    let streams = &resources[5];
     assert_eq!((&streams["shortNames"], &streams["categories"]), (&json!(["is"]), &json!(["all"])));
     assert_eq!(streams["storageVersionHash"], "mwmf9lCqOiA=");
-    assert_eq!(resources[5]["singularName"], "");
+    assert_eq!(resources[6]["singularName"], "");
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn one_document_tells_everything_and_is_sent_once() {
     ];
     assert_eq!(names(&version["resources"], "resource"), recorded);
     assert_eq!(
-        names(&version["resources"][4]["subresources"], "subresource"),
+        names(&version["resources"][5]["subresources"], "subresource"),
         ["layers", "secrets", "status"]
     );
     let tag = answer.header("etag").expect("the document has a tag");

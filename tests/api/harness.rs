@@ -98,6 +98,20 @@ pub(crate) fn request(method: &str, path: &str) -> Request {
     Request::new(method, &format!("{V1}/{path}"))
 }
 
+/// An image whose body is large enough to take memory while it arrives.
+pub(crate) fn large_image(name: &str) -> serde_json::Value {
+    let mut image = crate::fixtures::image(name);
+    image["metadata"]["annotations"] = serde_json::json!({ "note": "x".repeat(8 << 10) });
+    image
+}
+
+/// Returns true if these metrics show that a request holds memory.
+pub(crate) fn shows_memory_in_use(metrics: &str) -> bool {
+    metrics.lines().any(|line| {
+        line.starts_with("imagestream_apiserver_memory_budget_used_bytes{") && !line.ends_with(" 0")
+    })
+}
+
 /// Waits until a condition holds. Panics after [`DEADLINE`].
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
     let wait = async {

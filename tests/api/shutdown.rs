@@ -10,7 +10,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncWriteExt;
 
 use crate::fixtures::image;
-use crate::harness::{Expect, ProcessApi, TestServer, eventually, request};
+use crate::harness::{
+    Expect, ProcessApi, TestServer, eventually, large_image, request, shows_memory_in_use,
+};
 use crate::support::client::Request;
 
 async fn status(api: &ProcessApi, path: &str) -> Option<u16> {
@@ -49,14 +51,13 @@ async fn a_request_in_flight_is_finished() {
     let mut api = ProcessApi::start().await;
     let begun = api
         .client
-        .begin(request("POST", "images").json(&image("a")))
+        .begin(request("POST", "images").json(&large_image("a")))
         .await
         .expect("the request can be started");
     let metrics = || async {
         String::from_utf8_lossy(&api.ask(Request::new("GET", "/metrics")).await.body).into_owned()
     };
-    let counted = || async { metrics().await.contains("{request_kind=\"mutating\"} 1") };
-    eventually("the request is in flight", counted).await;
+    eventually("the body is expected", || async { shows_memory_in_use(&metrics().await) }).await;
     api.server.send_sigterm();
     eventually("the listener is closed", || async { status(&api, "/livez").await.is_none() }).await;
     begun.finish().await.expect("a response").is(201);
