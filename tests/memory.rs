@@ -199,7 +199,7 @@ fn histories(count: usize) -> String {
     let tag = |n| {
         format!(
             "{{\"tag\":\"t{n}\",\"items\":[{{\"created\":\"2026-01-01T00:00:00Z\",\
-             \"dockerImageReference\":\"r/n/s@x\",\"image\":\"x\",\"generation\":1}}]}}"
+             \"dockerImageReference\":\"r.io/n/s:x\",\"image\":\"x\",\"generation\":1}}]}}"
         )
     };
     stream(&format!("\"status\":{{\"tags\":[{}]}}", list(count, tag)))

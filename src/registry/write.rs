@@ -77,6 +77,9 @@ pub struct JointOutcome<T, X, Y> {
     pub revision: Option<Revision>,
 }
 
+/// The outcome of one attempt.
+type AttemptResult<T, X> = Result<UpdateDecision<WriteAttempt<T, X>>, Status>;
+
 /// The state of a write when the update loop returns.
 enum WriteAttempt<T, X> {
     Finished(WriteOutcome<T, X>),
@@ -184,7 +187,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         reviews: &ReviewedAccess,
         read_set: &ReadSet,
         admitted: &Admitted,
-    ) -> Result<UpdateDecision<WriteAttempt<T, (X, C::Outcome)>>, Status>
+    ) -> AttemptResult<T, (X, C::Outcome)>
     where
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {

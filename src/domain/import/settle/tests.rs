@@ -200,8 +200,8 @@ fn images_of_an_import_are_proved() {
     let part = |digest: &str| ImageManifest { digest: digest.into(), ..ImageManifest::default() };
     result.image.as_mut().unwrap().docker_image_manifests = vec![part("a"), part("nested")];
     result.manifests = vec![image("a")];
-    let mut old = ImageStream::default();
-    old.unproved = [("list", "uid"), ("a", "uid")].map(|(k, v)| (k.into(), v.into())).into();
+    let unproved = [("list", "uid"), ("a", "uid")].map(|(k, v)| (k.into(), v.into())).into();
+    let old = ImageStream { unproved, ..ImageStream::default() };
     let stream = settled(Some(&old), &import(Some("u"), result), 5);
     let withheld: Vec<_> = unproved::withheld(&stream).collect();
     assert_eq!((withheld, stream.unproved.len()), (vec!["nested"], 1));
