@@ -99,9 +99,11 @@ fn required(fields: &Value) -> Option<Value> {
     (!names.is_empty()).then(|| json!(names))
 }
 
-/// The default of a field. For a struct it is an empty object.
+/// The default of a field. For a struct it is an empty object, and none if the field is required:
+/// a validator of documents rejects a default that lacks the required fields of the struct.
 fn default(generated: &Value, value: &Value) -> Option<Value> {
     match value {
+        Value::Object(_) if generated["required"] == true => None,
         Value::Object(_) => generated.get("$ref").map(|_| json!({})),
         Value::Null | Value::Array(_) => None,
         scalar => Some(scalar.clone()),
@@ -159,6 +161,8 @@ mod tests {
             schema(OpenApiVersion::V3, &generated),
             json!({"allOf": [{"$ref": "#/A"}], "default": {}})
         );
+        let required = json!({"$ref": "#/A", "default": {"b": {}}, "required": true});
+        assert_eq!(schema(OpenApiVersion::V3, &required), json!({"$ref": "#/A"}));
         let generated =
             json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
         assert_eq!(
