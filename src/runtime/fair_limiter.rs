@@ -1,8 +1,7 @@
 //! A limit that flows share fairly.
 //!
-//! What the limit counts (requests, bytes) cannot be taken back from its holder, so each level and
-//! each flow has a maximum of its own: a flow that never releases its part leaves the rest to
-//! others. Within these maxima an acquisition succeeds at once while there is capacity. Otherwise
+//! A place or a byte cannot be taken back from its holder, so each level and each flow has a maximum
+//! of its own: a flow that never releases its part leaves the rest to others. Within these maxima an acquisition succeeds at once while there is capacity. Otherwise
 //! it waits in the queue of its flow. Released capacity goes to the waiting flow that holds the
 //! least in proportion to its shares.
 
