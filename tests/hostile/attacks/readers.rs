@@ -33,7 +33,8 @@ pub(crate) fn layers(form: Form) -> Table {
         let read = move || vec![get(&format!("{STREAM}/layers")); readers];
         Row::new(format!("{readers} readers of {images} images of {layers} layers"), statuses, read)
             .after(move || pushed(images))
-            .cpu(form.of(20.0, 100.0))
+            // Six readers of 96,000 layers each take 22 s in a debug build.
+            .cpu(form.of(45.0, 200.0))
             .memory(form.of(160, 400))
     };
     let claimed = move |count: usize| {
