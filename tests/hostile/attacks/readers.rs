@@ -33,8 +33,7 @@ pub(crate) fn layers(form: Form) -> Table {
         let read = move || vec![get(&format!("{STREAM}/layers")); readers];
         Row::new(format!("{readers} readers of {images} images of {layers} layers"), statuses, read)
             .after(move || pushed(images))
-            // Six readers of 96,000 layers each take 22 s in a debug build.
-            .cpu(form.of(45.0, 200.0))
+            .cpu(form.of(20.0, 100.0))
             .memory(form.of(160, 400))
     };
     let claimed = move |count: usize| {
@@ -48,7 +47,8 @@ pub(crate) fn layers(form: Form) -> Table {
         "h5 layers",
         vec![
             readers_of(form.of(8, 4), &[200, 429]).answer(16 << 10),
-            readers_of(form.of(16, 60), &[413, 429]),
+            // 22 s in a debug build.
+            readers_of(form.of(16, 60), &[413, 429]).cpu(form.of(30.0, 100.0)),
             Row::new("15,000 layers without a manifest", &[422], move || claimed(15_000))
                 .after(with_stream)
                 .cpu(4.0)
