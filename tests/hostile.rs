@@ -17,7 +17,8 @@
 //!   repeats, for changes to parsers, patches, limits and the listener. It takes about ten times as
 //!   long.
 //!
-//! The limits hold for a debug build on a busy machine with two cores. Each row has its own server
+//! The limits hold for a debug build on a busy machine with two cores. Those of CPU time grow with
+//! the slowness of the machine, which is measured beside each row. Each row has its own server
 //! unless its table shares one. Linux only: measurements come from `/proc`.
 
 #[path = "hostile/attacks/mod.rs"]
@@ -42,6 +43,8 @@ mod row;
 mod runner;
 #[path = "hostile/site.rs"]
 mod site;
+#[path = "hostile/speed.rs"]
+mod speed;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 mod support;
 

@@ -51,7 +51,11 @@ impl Meter {
         Ok(Cost { cpu: self.cpu()? - start.cpu, memory })
     }
 
-    fn cpu(self) -> io::Result<f64> {
+    /// CPU time since the start of the process in seconds.
+    ///
+    /// # Errors
+    /// The process has ended.
+    pub(crate) fn cpu(self) -> io::Result<f64> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
         // The second field, the name in parentheses, may contain spaces. `utime` and `stime` are
         // fields 14 and 15.

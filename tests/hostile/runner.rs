@@ -13,6 +13,7 @@ use crate::meter::{Cost, Meter};
 use crate::probe::{Latency, Probe};
 use crate::row::{Ceilings, Row, Seen, Server, Table};
 use crate::site::Site;
+use crate::speed::SpeedSampler;
 
 /// Maximum latency of `/livez` at any moment of a row.
 const LIVEZ: Duration = Duration::from_secs(1);
@@ -97,6 +98,7 @@ async fn run_row(row: &Row, site: &Rc<Site>) -> Vec<String> {
     let meter = Meter::new(site.server.id());
     let start = meter.start().expect("a ready server runs");
     let probe = Probe::start(site.vic.clone());
+    let speed = SpeedSampler::start();
     let begun = Instant::now();
     // A malformed response makes the client panic.
     let attack = AssertUnwindSafe((row.attack)(site.clone())).catch_unwind();
@@ -107,6 +109,9 @@ async fn run_row(row: &Row, site: &Rc<Site>) -> Vec<String> {
     let latency =
         tokio::task::spawn_blocking(move || probe.stop()).await.expect("a probe does not panic");
     let cost = meter.cost(start);
+    let slowness =
+        tokio::task::spawn_blocking(move || speed.stop()).await.expect("a sampler does not panic");
+    let ceilings = row.ceilings.on_slower_machine(slowness);
     let mut faults = Vec::new();
     let seen = match finding {
         Ok(Ok(seen)) => seen,
@@ -114,12 +119,12 @@ async fn run_row(row: &Row, site: &Rc<Site>) -> Vec<String> {
         Err(_) => fault(&mut faults, format!("the attack takes longer than {DEADLINE:?}")),
     };
     match &cost {
-        Ok(cost) => faults.extend(row.ceilings.exceeded_by(cost, &seen)),
+        Ok(cost) => faults.extend(ceilings.exceeded_by(cost, &seen)),
         Err(why) => faults.push(format!("the server has ended: {why}")),
     }
     faults.extend(too_late(&latency));
     faults.extend(site.check_witness().await.err());
-    print(row, cost.ok().as_ref(), &seen, &latency, took, &faults);
+    print((&row.name, &ceilings), cost.ok().as_ref(), &seen, &latency, took, &faults);
     faults
 }
 
@@ -137,6 +142,11 @@ fn too_late(latency: &Latency) -> Option<String> {
 }
 
 impl Ceilings {
+    /// The ceilings on a machine that is slower by this factor.
+    fn on_slower_machine(&self, slowness: f64) -> Self {
+        Self { cpu: self.cpu * slowness, ..*self }
+    }
+
     fn exceeded_by(&self, cost: &Cost, seen: &Seen) -> Vec<String> {
         let mut faults = Vec::new();
         if cost.cpu > self.cpu {
@@ -157,14 +167,13 @@ impl Ceilings {
 }
 
 fn print(
-    row: &Row,
+    (name, ceilings): (&str, &Ceilings),
     cost: Option<&Cost>,
     seen: &Seen,
     latency: &Latency,
     took: Duration,
     faults: &[String],
 ) {
-    let Row { name, ceilings, .. } = row;
     let verdict = if faults.is_empty() { "ok  " } else { "FAIL" };
     let (cpu, memory) = cost.map_or((f64::NAN, 0), |cost| (cost.cpu, cost.memory >> 20));
     println!(

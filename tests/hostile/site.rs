@@ -1,5 +1,6 @@
 //! Server with three users: `adm` prepares, `mal` attacks, `vic` must not be affected.
 
+use std::io;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,6 +8,7 @@ use tempfile::TempDir;
 use tokio::time;
 
 use crate::bodies;
+use crate::meter::Meter;
 use crate::pki::Pki;
 use crate::plane::Plane;
 use crate::row::{Ground, all_at_once};
@@ -94,6 +96,14 @@ impl Site {
         .await
         .expect("an empty server accepts a stream and an image");
         site
+    }
+
+    /// CPU time of the server in seconds.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub(crate) fn cpu_seconds(&self) -> io::Result<f64> {
+        Meter::new(self.server.id()).cpu()
     }
 
     /// Sends requests as `adm`, in sequence.

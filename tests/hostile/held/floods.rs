@@ -14,22 +14,22 @@ use crate::site::Site;
 pub(crate) fn table(form: Form) -> Table {
     let n = form.of(20_000, 300_000);
     let rows: Vec<Row> = vec![
-        flood("rapid reset", n, move |stream, _| vec![opened(stream), reset(stream)]),
-        flood("reset of lists", n / 4, |stream, _| {
+        requests("rapid reset", n, move |stream, _| vec![opened(stream), reset(stream)]),
+        requests("reset of lists", n / 4, |stream, _| {
             let list = Block::request("GET", b"/apis/image.openshift.io/v1/images", "token-of-mal");
             vec![list.frames(stream, END_STREAM).remove(0), reset(stream)]
         }),
         flood("made the server reset, by windows of zero", n, move |stream, _| {
             vec![opened(stream), Frame::new(WINDOW_UPDATE, 0, stream, [0; 4])]
         }),
-        flood("made the server reset, by windows too large", n, move |stream, _| {
+        requests("made the server reset, by windows too large", n, move |stream, _| {
             let most = (u32::MAX >> 1).to_be_bytes();
             vec![posted(stream), Frame::new(WINDOW_UPDATE, 0, stream, most)]
         }),
         flood("made the server reset, by data after the end", n, move |stream, _| {
             vec![opened(stream), Frame::new(DATA, END_STREAM, stream, [0; 1])]
         }),
-        flood("made the server reset, by dependence on itself", n, move |stream, _| {
+        requests("made the server reset, by dependence on itself", n, move |stream, _| {
             let mut payload = stream.to_be_bytes().to_vec();
             payload.push(0);
             vec![opened(stream), Frame::new(PRIORITY, 0, stream, payload)]
@@ -146,6 +146,56 @@ fn flood(
         async move { send(&site, rounds, frames).await.map_err(|why| why.to_string()) }
     })
     .cpu(2.0 + rounds as f64 / 10_000.0)
+}
+
+/// A flood of requests that the server starts to serve. Together they may cost as much CPU
+/// time as regular requests, measured before on the same server.
+fn requests(
+    name: &str,
+    rounds: usize,
+    frames: impl Fn(u32, usize) -> Vec<Frame> + Clone + 'static,
+) -> Row {
+    Row::script(name, move |site: Rc<Site>| {
+        let frames = frames.clone();
+        async move { compare(&site, rounds, frames).await.map_err(|why| why.to_string()) }
+    })
+    .cpu(4.0 + rounds as f64 / 2_000.0)
+}
+
+async fn compare(
+    site: &Site,
+    rounds: usize,
+    frames: impl Fn(u32, usize) -> Vec<Frame>,
+) -> io::Result<Seen> {
+    /// CPU seconds that the probes cost.
+    const PROBES: f64 = 0.5;
+    /// Rounds for each regular request.
+    const SHARE: usize = 10;
+    let start = site.cpu_seconds()?;
+    send_regular(site, rounds / SHARE).await?;
+    let between = site.cpu_seconds()?;
+    let seen = send(site, rounds, frames).await?;
+    let regular = (between - start) * SHARE as f64;
+    let cpu = site.cpu_seconds()? - between;
+    let note = format!("{}: {cpu:.1} s, regular requests {regular:.1} s", seen.note);
+    match cpu <= PROBES + regular {
+        true => Ok(Seen { note, ..seen }),
+        false => Err(io::Error::other(note)),
+    }
+}
+
+/// Sends regular requests on one connection, each of which is authenticated and authorized.
+async fn send_regular(site: &Site, count: usize) -> io::Result<()> {
+    const PATH: &[u8] = b"/apis/image.openshift.io/v1/namespaces/mal/imagestreams/none";
+    let mut connection = Connection::open(&site.mal, &[]).await?;
+    let block = Block::request("GET", PATH, "token-of-mal");
+    for _ in 0..count {
+        connection.ask(&block).await?;
+        // A response has less than 1 KiB.
+        let window = Frame::new(WINDOW_UPDATE, 0, 0, [0, 0, 4, 0]);
+        connection.writer.send(&[window]).await?;
+    }
+    Ok(())
 }
 
 async fn send(
