@@ -72,6 +72,16 @@ pub struct ApiGroupList {
     groups: [ApiGroup; 1],
 }
 
+/// APIVersions lists the versions of the core group, served at `/api`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiVersions {
+    kind: &'static str,
+    versions: [&'static str; 1],
+    #[serde(rename = "serverAddressByClientCIDRs")]
+    server_address_by_client_cidrs: [(); 0],
+}
+
 /// Aggregated discovery, served at `/apis` (KEP-3352).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -93,6 +103,7 @@ struct ApiGroupDiscovery {
 
 #[derive(Debug, Serialize)]
 struct GroupMeta {
+    #[serde(skip_serializing_if = "str::is_empty")]
     name: &'static str,
 }
 
@@ -158,7 +169,12 @@ pub fn groups(api: GroupVersion, name: &'static str) -> ApiGroupList {
     ApiGroupList { kind: "APIGroupList", groups: [group_without_type_meta(api, name)] }
 }
 
-/// The aggregated discovery document.
+/// The versions of the core group.
+pub fn core_versions(api: GroupVersion) -> ApiVersions {
+    ApiVersions { kind: "APIVersions", versions: [api.version], server_address_by_client_cidrs: [] }
+}
+
+/// The aggregated discovery document of a group, whose name is empty for the core group.
 pub fn aggregated(
     api: GroupVersion,
     group: &'static str,

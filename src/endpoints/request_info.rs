@@ -298,7 +298,10 @@ fn split_namespace(path: &str) -> (&str, &str) {
 /// The part of a path, as sent, below group and version. None unless they were sent without escapes
 /// and additional slashes, as handlers are found only then.
 fn below_version<'a>(sent: &'a str, group: &str, version: &str) -> Option<&'a str> {
-    let below_group = sent.strip_prefix("/apis/")?.strip_prefix(group)?.strip_prefix('/')?;
+    let below_group = match group {
+        "" => sent.strip_prefix("/api/")?,
+        group => sent.strip_prefix("/apis/")?.strip_prefix(group)?.strip_prefix('/')?,
+    };
     below_group.strip_prefix(version)?.strip_prefix('/')
 }
 

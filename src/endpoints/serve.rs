@@ -257,7 +257,8 @@ fn transport(scope: RequestScope, headers: &HeaderMap) -> Transport {
 }
 
 fn scope_of(endpoint: &Endpoint, method: &Method, resource: &ResourceInfo<'_>) -> RequestScope {
-    let in_namespace = !resource.namespace.is_empty();
+    // A namespace is cluster-scoped, although authorization sees it as an object of itself.
+    let in_namespace = !resource.namespace.is_empty() && resource.resource != "namespaces";
     let has_name = !resource.name.is_empty();
     if resource.prefix == Some(PathPrefix::Watch) {
         // The path must name the namespace for which the watch was authorized.

@@ -44,7 +44,7 @@ impl Permissions {
 
     /// Reviews whether a user may perform an action.
     pub async fn check(&self, user: &Arc<User>, action: ResourceAction) -> Permission {
-        self.decide(user, &Arc::new(Attributes::Resource(Box::new(action)))).await
+        self.review(user, &Arc::new(Attributes::Resource(Box::new(action)))).await
     }
 
     /// Requires a permission of a user.
@@ -53,7 +53,7 @@ impl Permissions {
     /// 403 without the permission, 503 if the authorizer failed.
     pub async fn require(&self, user: &Arc<User>, action: ResourceAction) -> Result<(), Status> {
         let attributes = Arc::new(Attributes::Resource(Box::new(action)));
-        match self.decide(user, &attributes).await {
+        match self.review(user, &attributes).await {
             Permission::Allowed => Ok(()),
             Permission::Denied { reason } => Err(attributes.forbidden(user, &reason)),
             Permission::Unknown { why } => {
@@ -65,7 +65,8 @@ impl Permissions {
         }
     }
 
-    async fn decide(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Permission {
+    /// Reviews whether a user may perform an action on a resource or a path.
+    pub async fn review(&self, user: &Arc<User>, attributes: &Arc<Attributes>) -> Permission {
         match self.authorizer.authorize(self.flow, user, attributes).await {
             Ok(Decision::Allowed) => Permission::Allowed,
             Ok(Decision::Denied { reason }) => Permission::Denied { reason },

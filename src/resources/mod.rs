@@ -34,6 +34,7 @@ mod packed_view;
 mod push_rights;
 pub mod revision_cache;
 mod shared_streams;
+pub mod standalone;
 mod stored_entry;
 mod strategies;
 mod stream_view;

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use super::documents::Documents;
 use super::health::Health;
 use crate::endpoints::serve::Api;
+use crate::machinery::group_version::GroupVersion;
 use crate::telemetry::metrics::Metrics;
 
 /// The state of the handlers.
 pub(super) struct App {
     /// The resources.
     pub(super) api: Api,
+    /// Further APIs, which a server without a cluster has.
+    pub(super) standalone: Vec<(GroupVersion, Api)>,
     /// The health checks.
     pub(super) health: Health,
     /// The metrics, which a handler exposes.

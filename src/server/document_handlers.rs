@@ -14,7 +14,7 @@ use crate::endpoints::response::ApiResponse;
 use crate::machinery::media_type;
 use crate::machinery::query::Query;
 use crate::meta::Status;
-use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST};
+use crate::meta::protobuf::{API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST, API_VERSIONS};
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
@@ -51,6 +51,27 @@ pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Res
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
     }
     response
+}
+
+/// `/api`.
+pub(super) async fn core_versions(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(core) = &app.documents.core else { return no_such_path(&request) };
+    if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
+        return tagged(&core.aggregated, AGGREGATED, "public", request.headers());
+    }
+    document(&request, |media| ApiResponse::prepared(media, &API_VERSIONS, &core.versions))
+}
+
+/// `/api/v1`.
+pub(super) async fn core_resources(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(core) = &app.documents.core else { return no_such_path(&request) };
+    document(&request, |media| ApiResponse::prepared(media, &API_RESOURCE_LIST, &core.resources))
+}
+
+/// 404 for a path that is not served.
+pub(super) fn no_such_path(request: &Request) -> Response {
+    let accept = Accept::new(request.headers(), &query_of(request)).error_media();
+    respond::status(&Status::no_such_path(), accept)
 }
 
 /// Aggregated discovery, or 304 if the client has it.

@@ -12,6 +12,7 @@ use crate::endpoints::openapi;
 use crate::endpoints::serve::Api;
 use crate::machinery::json;
 use crate::resources::API;
+use crate::resources::standalone::CORE;
 
 /// The documents. JSON is compact with a final newline, except for OpenAPI and the version.
 pub(super) struct Documents {
@@ -35,6 +36,18 @@ pub(super) struct Documents {
     pub(super) openapi_v3_group: EtagDocument,
     /// `/version`, indented.
     pub(super) version: Bytes,
+    /// The core group, which a server in a cluster does not have.
+    pub(super) core: Option<CoreDocuments>,
+}
+
+/// The discovery documents of the core group.
+pub(super) struct CoreDocuments {
+    /// `/api`.
+    pub(super) versions: Bytes,
+    /// `/api/v1`.
+    pub(super) resources: Bytes,
+    /// Aggregated discovery at `/api`.
+    pub(super) aggregated: EtagDocument,
 }
 
 /// A document with an entity tag.
@@ -86,6 +99,23 @@ impl Documents {
             openapi_v3,
             openapi_v3_group,
             version: json::indent(&json::encode(&VersionInfo::current())).into(),
+            core: None,
+        }
+    }
+
+    /// The same documents, and those of the core group.
+    pub(super) fn with_core(self, api: &Api) -> Self {
+        Self { core: Some(CoreDocuments::new(api)), ..self }
+    }
+}
+
+impl CoreDocuments {
+    fn new(api: &Api) -> Self {
+        let aggregated = discovery::aggregated(CORE, CORE.group, api.endpoints());
+        Self {
+            versions: line(&discovery::core_versions(CORE)),
+            resources: line(&discovery::resources(CORE, api.endpoints())),
+            aggregated: EtagDocument::new(line(&aggregated)),
         }
     }
 }

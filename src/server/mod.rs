@@ -40,10 +40,12 @@ use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, Trust
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
+use crate::machinery::group_version::GroupVersion;
 use crate::oci::{PullTimeouts, RegistryClient};
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
+use crate::resources::standalone::{self, CORE};
 use crate::resources::{self, Catalog, ImageImporter};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -93,6 +95,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         listener.local_addr().context("the address of the listening socket is not known")?;
     let trusted = authentication.authenticator.trusted();
     let control_plane = clients.map(|clients| clients.general);
+    let is_standalone = control_plane.is_none();
     let (serving_certificate, handshakes, tls) =
         open_tls(&options.tls, control_plane.clone(), trusted.clone(), &metrics).await?;
     let certificate = serving_certificate.certificate.path().to_owned();
@@ -110,8 +113,13 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let registries = RegistryClient::new(&options.oci, PullTimeouts::default())?;
     let importer = Arc::new(ImageImporter::new(registries, secrets.clone(), &options.imports));
     let memory = options.memory.open(&metrics);
-    let api = resources::all(&catalog, namespaces, secrets, importer.clone(), permissions)
-        .within(memory.clone(), metrics.clone());
+    let within = |api: Api| api.within(memory.clone(), metrics.clone());
+    let standalone = match is_standalone {
+        true => standalone::apis(&catalog, &permissions),
+        false => Vec::new(),
+    };
+    let standalone = standalone.into_iter().map(|(version, api)| (version, within(api))).collect();
+    let api = within(resources::all(&catalog, namespaces, secrets, importer.clone(), permissions));
     let health = health(&opened, &trusted, &shutdown);
     let chain = Arc::new(FilterChain {
         authentication,
@@ -128,7 +136,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         request_timeout: options.request_timeout,
         shutdown: shutdown.clone(),
         websockets: websocket::WebSockets::new(),
-        router: router::Router::new(app(api, health, &metrics)),
+        router: router::Router::new(app(api, standalone, health, &metrics)),
     });
     let timeout = options.request_timeout;
     let limits = options.listen.connections.into();
@@ -203,8 +211,18 @@ async fn serve_to_the_end(
 }
 
 /// The handlers behind the filters.
-fn app(api: Api, health: Health, metrics: &Arc<Metrics>) -> app::App {
-    app::App { documents: documents::Documents::new(&api), api, health, metrics: metrics.clone() }
+fn app(
+    api: Api,
+    standalone: Vec<(GroupVersion, Api)>,
+    health: Health,
+    metrics: &Arc<Metrics>,
+) -> app::App {
+    let documents = documents::Documents::new(&api);
+    let documents = match standalone.iter().find(|(version, _)| version.name == CORE.name) {
+        Some((_, core)) => documents.with_core(core),
+        None => documents,
+    };
+    app::App { documents, api, standalone, health, metrics: metrics.clone() }
 }
 
 /// The parts of the server whose health is checked.

@@ -12,8 +12,8 @@ use tower::ServiceExt;
 
 use super::app::App;
 use super::document_handlers::{
-    group, groups, openapi_index, openapi_v2, openapi_v3, openapi_v3_group, query_of, resources,
-    version,
+    core_resources, core_versions, group, groups, no_such_path, openapi_index, openapi_v2,
+    openapi_v3, openapi_v3_group, query_of, resources, version,
 };
 use super::respond::{self, EventStream};
 use super::websocket::Upgrade;
@@ -21,7 +21,7 @@ use crate::auth::User;
 use crate::endpoints::negotiation::Accept;
 use crate::endpoints::request_info::{RequestInfo, ResourceInfo};
 use crate::endpoints::serve::{self, Api};
-use crate::meta::{Status, Time};
+use crate::meta::Time;
 use crate::resources::API;
 use crate::runtime::Flow;
 
@@ -45,6 +45,19 @@ impl Router {
         &self.app.api
     }
 
+    /// The resource that a request is for, if its API is served.
+    pub(super) fn resource<'a>(&self, info: &'a RequestInfo<'_>) -> Option<&'a ResourceInfo<'a>> {
+        self.find(info).map(|(_, resource)| resource)
+    }
+
+    fn find<'a>(&self, info: &'a RequestInfo<'_>) -> Option<(&Api, &'a ResourceInfo<'a>)> {
+        if let Some(resource) = info.resource_of(API) {
+            return Some((&self.app.api, resource));
+        }
+        let mut others = self.app.standalone.iter();
+        others.find_map(|(version, api)| info.resource_of(*version).map(|found| (api, found)))
+    }
+
     /// Handles an authorized request, with the body of a request for a resource. axum routes the
     /// fixed paths, which need no user.
     pub(super) async fn handle(
@@ -55,11 +68,11 @@ impl Router {
         mut request: Request,
         body: Bytes,
     ) -> Response {
-        match info.resource_of(API) {
-            Some(resource) => {
+        match self.find(info) {
+            Some((api, resource)) => {
                 let user = user.cloned().unwrap_or_default();
                 let parts = request.into_parts().0;
-                handle_resource(&self.app, info, resource, (user, flow), parts, body).await
+                handle_resource(api, info, resource, (user, flow), parts, body).await
             }
             None => {
                 request.extensions_mut().insert(info.query.clone());
@@ -86,6 +99,10 @@ fn fixed_paths(app: Arc<App>) -> axum::Router {
         .route("/openapi/v3", any(openapi_index))
         .route("/openapi/v3/apis/image.openshift.io", any(openapi_v3_group))
         .route("/openapi/v3/apis/image.openshift.io/v1", any(openapi_v3))
+        .route("/api", any(core_versions))
+        .route("/api/", any(core_versions))
+        .route("/api/v1", any(core_resources))
+        .route("/api/v1/", any(core_resources))
         .route("/apis", any(groups))
         .route("/apis/", any(groups))
         .route("/apis/image.openshift.io", any(group))
@@ -97,7 +114,7 @@ fn fixed_paths(app: Arc<App>) -> axum::Router {
 }
 
 async fn handle_resource(
-    app: &App,
+    api: &Api,
     info: &RequestInfo<'_>,
     resource: &ResourceInfo<'_>,
     (user, flow): (Arc<User>, Flow),
@@ -111,7 +128,7 @@ async fn handle_resource(
     let upgrade = Upgrade::read(&parts.headers, &mut parts.extensions);
     let request =
         serve::Request { user, flow, info: *info, headers: &parts.headers, body, now: Time::now() };
-    let mut response = respond::reply(app.api.serve(request).await);
+    let mut response = respond::reply(api.serve(request).await);
     if let Some(upgrade) = upgrade.filter(|_| response.extensions().get::<EventStream>().is_some())
     {
         response.extensions_mut().insert(upgrade);
@@ -120,20 +137,14 @@ async fn handle_resource(
 }
 
 async fn not_found(request: Request) -> Response {
-    respond::status(
-        &Status::no_such_path(),
-        Accept::new(request.headers(), &query_of(&request)).error_media(),
-    )
+    no_such_path(&request)
 }
 
 async fn health_checks(State(app): State<Arc<App>>, request: Request) -> Response {
     let path = request.uri().path();
     let query = query_of(&request);
     let Some(report) = app.health.report(path, &query).await else {
-        return respond::status(
-            &Status::no_such_path(),
-            Accept::new(request.headers(), &query).error_media(),
-        );
+        return no_such_path(&request);
     };
     let mut response = respond::text(report.code, report.text, TEXT);
     if path.matches('/').count() == 1 {

@@ -42,6 +42,7 @@ mod proof;
 mod protobuf;
 mod quickstart;
 mod shutdown;
+mod standalone;
 mod storage;
 mod store;
 mod tenants;

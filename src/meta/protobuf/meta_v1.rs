@@ -141,6 +141,20 @@ static GROUP_VERSION: MessageDescriptor = MessageDescriptor {
     fields: &[required(1, "groupVersion", String), required(2, "version", String)],
 };
 
+/// `APIVersions`.
+pub static API_VERSIONS: MessageDescriptor = MessageDescriptor {
+    name: "APIVersions",
+    fields: &[
+        repeated(1, "versions", String),
+        repeated(2, "serverAddressByClientCIDRs", FieldType::Message(&SERVER_ADDRESS)),
+    ],
+};
+
+static SERVER_ADDRESS: MessageDescriptor = MessageDescriptor {
+    name: "ServerAddressByClientCIDR",
+    fields: &[required(1, "clientCIDR", String), required(2, "serverAddress", String)],
+};
+
 /// `APIResourceList`.
 pub static API_RESOURCE_LIST: MessageDescriptor = MessageDescriptor {
     name: "APIResourceList",

@@ -52,10 +52,9 @@ use super::router::Router;
 use super::shutdown::Shutdown;
 use super::websocket::WebSockets;
 use crate::auth::{FlowClassifier, Rejection};
-use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath};
+use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath, ResourceInfo};
 use crate::machinery::query::Query;
 use crate::meta::Status;
-use crate::resources::API;
 use crate::runtime::{Flow, MemoryBudget, PriorityLevel};
 use crate::telemetry::metrics::{Metrics, RequestLabels};
 
@@ -177,14 +176,15 @@ impl FilterChain {
             refused => refused,
         };
         // A mutating request takes its place when its body has arrived.
-        let is_resource = info.resource_of(API).is_some();
-        let body = match (&authorized, info.kind(), is_resource) {
-            (Ok(()), RequestKind::Mutating, true) => {
-                self.read_body(info, flow, &mut request).await?
+        let resource = self.router.resource(info);
+        let body = match (&authorized, info.kind(), resource) {
+            (Ok(()), RequestKind::Mutating, Some(resource)) => {
+                self.read_body(resource, flow, &mut request).await?
             }
             _ => Bytes::new(),
         };
-        if is_limited(info, flow, authorized.is_ok()) {
+        let is_resource = resource.is_some() && authorized.is_ok();
+        if is_limited(info, flow, is_resource) {
             *permit = Some(self.admit(info.kind(), flow).await?);
         }
         authorized?;
@@ -245,13 +245,11 @@ impl FilterChain {
     /// The errors of [`request_body::read`], and of the form of the path.
     async fn read_body(
         &self,
-        info: &RequestInfo<'_>,
+        resource: &ResourceInfo<'_>,
         flow: Flow,
         request: &mut Request,
     ) -> Result<Bytes, Rejection> {
-        if let Some(resource) = info.resource_of(API) {
-            resource.check_form()?;
-        }
+        resource.check_form()?;
         let body = std::mem::take(request.body_mut());
         let reading = request_body::read(&self.memory, flow, request.headers(), body);
         Ok(Box::pin(reading).await?)
@@ -274,11 +272,10 @@ fn source_of(request: &Request) -> IpAddr {
 /// Probes have no limit. Discovery, metrics and refusals have one for clients without credentials
 /// only: they are served from memory, and must work during an overload. Imports take places of
 /// their own, because they last as long as external registries need.
-fn is_limited(info: &RequestInfo<'_>, flow: Flow, is_authorized: bool) -> bool {
-    let is_resource =
-        info.resource_of(API).is_some() && is_authorized && !deadline::is_import(info);
+fn is_limited(info: &RequestInfo<'_>, flow: Flow, is_resource: bool) -> bool {
     let is_stranger = flow.level == PriorityLevel::Unauthenticated;
-    is_resource || (is_stranger && !health::is_health_path(info.path))
+    (is_resource && !deadline::is_import(info))
+        || (is_stranger && !health::is_health_path(info.path))
 }
 
 #[cfg(test)]
