@@ -57,8 +57,19 @@ pub enum LogError {
 
 /// Sends all events to stderr, without colours.
 pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
-    let lines =
-        lines(io::stderr).with_env_filter(filter(verbosity, env::var(FILTER_VARIABLE).ok())?);
+    init_with(directives(verbosity), format)
+}
+
+/// Sends warnings and errors to stderr, and further events only with a verbosity above 0. For
+/// commands that print results.
+pub fn init_quiet(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
+    let directives = if verbosity == 0 { WARNINGS } else { directives(verbosity) };
+    init_with(directives, format)
+}
+
+fn init_with(directives: &str, format: LogFormat) -> Result<(), LogError> {
+    let filter = filter(directives, env::var(FILTER_VARIABLE).ok())?;
+    let lines = lines(io::stderr).with_env_filter(filter);
     match format {
         LogFormat::Text => lines.finish().try_init(),
         LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
@@ -130,14 +141,17 @@ fn is_unprintable(letter: char) -> bool {
     letter.is_control() || SEPARATORS_AND_OVERRIDES.iter().any(|range| range.contains(&letter))
 }
 
-/// Filter of the environment variable or, without one, of `-v`.
-fn filter(verbosity: u8, environment: Option<String>) -> Result<EnvFilter, LogError> {
+/// Directives for warnings and errors.
+const WARNINGS: &str = "warn,kube_runtime=off,kube_client=off";
+
+/// Filter of the environment variable or, without one, of these directives.
+fn filter(directives: &str, environment: Option<String>) -> Result<EnvFilter, LogError> {
     match environment.filter(|value| !value.is_empty()) {
         Some(value) => EnvFilter::try_new(&value).map_err(|error| {
             let reason = error.to_string();
             LogError::Filter { value, reason }
         }),
-        None => Ok(EnvFilter::new(directives(verbosity))),
+        None => Ok(EnvFilter::new(directives)),
     }
 }
 
@@ -160,14 +174,14 @@ mod tests {
     #[test]
     fn verbosity_applies_to_our_own_events_only() {
         for verbosity in [0, 1] {
-            let filter = filter(verbosity, None).unwrap().to_string();
+            let filter = filter(directives(verbosity), None).unwrap().to_string();
             assert!(
                 !filter.contains("imagestream_apiserver") && filter.contains("kube_runtime=off"),
                 "{filter}"
             );
         }
         for (verbosity, level) in [(2, "debug"), (4, "debug"), (5, "trace"), (10, "trace")] {
-            let filter = filter(verbosity, None).unwrap().to_string();
+            let filter = filter(directives(verbosity), None).unwrap().to_string();
             assert!(filter.contains(&format!("imagestream_apiserver={level}")), "{filter}");
             assert!(filter.split(',').any(|directive| directive == "info"), "{filter}");
         }
@@ -175,13 +189,13 @@ mod tests {
 
     #[test]
     fn environment_overrides_the_flag_unless_empty() {
-        assert_eq!(filter(9, Some("warn".into())).unwrap().to_string(), "warn");
-        assert!(filter(0, Some(String::new())).unwrap().to_string().contains("info"));
+        assert_eq!(filter(directives(9), Some("warn".into())).unwrap().to_string(), "warn");
+        assert!(filter(directives(0), Some(String::new())).unwrap().to_string().contains("info"));
     }
 
     #[test]
     fn invalid_filter_error_names_the_variable() {
-        let error = filter(0, Some("a=loud".into())).unwrap_err().to_string();
+        let error = filter(directives(0), Some("a=loud".into())).unwrap_err().to_string();
         assert!(error.contains("RUST_LOG=\"a=loud\""), "{error}");
     }
 

@@ -25,7 +25,7 @@ impl Quickstart {
         let data = data.to_str().expect("the path is text");
         let mut running =
             Running::start(["quickstart", "--secure-port=0", "--data-dir", data], Output::Printed);
-        running.wait_for_line(|line| line.ends_with("get imagestreams")).await;
+        running.wait_for_line(|line| line.starts_with("Read next:")).await;
         Self(running)
     }
 
@@ -149,11 +149,38 @@ async fn the_printed_kubectl_commands_work() {
     }
     let (parent, data) = new_folder();
     let quickstart = Quickstart::start(&data).await;
+    let export = quickstart.commands("export")[0];
     for command in quickstart.commands("kubectl") {
-        let output = paste(command, parent.path()).await;
+        // Only the watch does not end by itself.
+        let end = if command.ends_with("--watch") { " --request-timeout=1s || true" } else { "" };
+        let output = paste(&format!("{export}; {command}{end}"), parent.path()).await;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("hello"), "{command}\n{text}");
+        assert!(text.contains("hello") || text.contains("created"), "{command}\n{text}");
     }
+}
+
+#[tokio::test]
+async fn nothing_is_logged_without_being_asked() {
+    let (_parent, data) = new_folder();
+    let quickstart = Quickstart::start(&data).await;
+    let lines = &quickstart.0.lines_read;
+    assert!(lines.iter().all(|line| !line.contains(" INFO ")), "{lines:?}");
+    assert!(lines[0].starts_with("The server listens on https://"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_second_start_in_the_folder_says_that_one_runs() {
+    let (_parent, data) = new_folder();
+    let _quickstart = Quickstart::start(&data).await;
+    let second = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
+        .args(["quickstart", "--data-dir"])
+        .arg(&data)
+        .stdin(Stdio::null())
+        .output();
+    let second = second.expect("the command can be started");
+    let text = String::from_utf8_lossy(&second.stderr).into_owned();
+    assert!(!second.status.success(), "{text}");
+    assert!(text.contains("a quickstart is running with the folder"), "{text}");
 }
 
 #[tokio::test]
@@ -253,7 +280,10 @@ async fn the_commands_of_the_readme_work() {
     let undated = |text: &str| time.replace_all(text, "time").into_owned();
     let mut answers = 0;
     for (command, shown) in commands {
-        let command = format!("cd \"$HOME\"; {}", command.replace("127.0.0.1:8443", &address));
+        let command = command.replace("127.0.0.1:8443", &address);
+        // Each command runs in a shell of its own.
+        let export = "export KUBECONFIG=\"$HOME/data/kubeconfig\"";
+        let command = format!("cd \"$HOME\"; {export}; {command}");
         let output = String::from_utf8(paste(&command, parent.path()).await.stdout)
             .expect("the output is text");
         // The README shows the start of the only JSON response.

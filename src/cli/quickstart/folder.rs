@@ -1,6 +1,6 @@
 //! Folder of a quickstart, readable by its owner only.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -9,8 +9,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde_json::json;
 
-/// Folder with an admin token.
-pub(super) struct QuickstartFolder(PathBuf);
+use super::sample;
+
+/// Folder with an admin token. One quickstart at a time uses it.
+pub(super) struct QuickstartFolder {
+    path: PathBuf,
+    /// Lock on the folder, which ends with the process.
+    _lock: File,
+}
 
 const USER: &str = "admin";
 const NAME: &str = "imagestream-apiserver";
@@ -27,7 +33,7 @@ impl QuickstartFolder {
                 path.display()
             );
         }
-        let folder = Self(path.to_owned());
+        let folder = Self { path: path.to_owned(), _lock: lock(path)? };
         let token = match fs::read_to_string(folder.token()) {
             Ok(token) if !token.trim().is_empty() => token.trim().to_owned(),
             _ => new_token(),
@@ -39,25 +45,37 @@ impl QuickstartFolder {
     }
 
     pub(super) fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     pub(super) fn certificates(&self) -> PathBuf {
-        self.0.join("certificates")
+        self.path.join("certificates")
     }
 
     /// File with the bare token.
     pub(super) fn token(&self) -> PathBuf {
-        self.0.join("admin.token")
+        self.path.join("admin.token")
     }
 
     /// Token file of the server.
     pub(super) fn tokens(&self) -> PathBuf {
-        self.0.join("tokens.csv")
+        self.path.join("tokens.csv")
     }
 
     pub(super) fn kubeconfig(&self) -> PathBuf {
-        self.0.join("kubeconfig")
+        self.path.join("kubeconfig")
+    }
+
+    /// File with a mapping to create, for the example of a push.
+    pub(super) fn mapping(&self) -> PathBuf {
+        self.path.join("mapping.yaml")
+    }
+
+    /// Writes the mapping.
+    pub(super) fn write_mapping(&self) -> anyhow::Result<()> {
+        let path = self.mapping();
+        write_private(&path, sample::MAPPING)
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Writes a kubeconfig. It refers to the files of token and CA by relative paths.
@@ -66,19 +84,40 @@ impl QuickstartFolder {
         address: SocketAddr,
         certificate: &Path,
     ) -> anyhow::Result<()> {
-        let certificate = certificate.strip_prefix(&self.0).unwrap_or(certificate);
+        let certificate = certificate.strip_prefix(&self.path).unwrap_or(certificate);
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": NAME, "cluster": {"server": format!("https://{address}"), "certificate-authority": certificate}}],
             "users": [{"name": USER, "user": {"tokenFile": self.token().file_name().map(Path::new)}}],
-            "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": USER}}],
+            "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": USER, "namespace": sample::NAMESPACE}}],
             "current-context": NAME,
         });
         let path = self.kubeconfig();
         let text =
             serde_saphyr::to_string(&config).context("cannot write the kubeconfig as YAML")?;
         write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
+    }
+}
+
+/// Locks the folder.
+///
+/// # Errors
+/// A quickstart runs in the folder.
+fn lock(folder: &Path) -> anyhow::Result<File> {
+    let path = folder.join("quickstart.lock");
+    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "a quickstart is running with the folder {}: use its kubeconfig, stop it first, or start \
+             another one with --data-dir and --secure-port=0",
+            folder.display()
+        ),
+        Err(TryLockError::Error(why)) => {
+            Err(why).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 
@@ -107,6 +146,9 @@ mod tests {
         let path = parent.path().join("data");
         let first = QuickstartFolder::prepare(&path).unwrap();
         let token = fs::read_to_string(first.token()).unwrap();
+        let refused = QuickstartFolder::prepare(&path).err().unwrap().to_string();
+        assert!(refused.starts_with("a quickstart is running with the folder"), "{refused}");
+        drop(first);
         let again = QuickstartFolder::prepare(&path).unwrap();
         again
             .write_kubeconfig("127.0.0.1:1".parse().unwrap(), &again.certificates().join("x.crt"))

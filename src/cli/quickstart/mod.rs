@@ -39,7 +39,7 @@ pub(super) struct QuickstartCommand {
 impl QuickstartCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { data_dir, secure_port, import, log } = self;
-        log::init(log.verbosity, log.logging_format)?;
+        log::init_quiet(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         let Some(running) = server::start(options(&folder, secure_port), shutdown).await? else {
@@ -47,10 +47,11 @@ impl QuickstartCommand {
         };
         sample::load(&running.client("quickstart")).await?;
         folder.write_kubeconfig(running.address, &running.certificate)?;
+        folder.write_mapping()?;
         for reference in &import {
             import::import(&running, reference).await;
         }
-        println!("{}", instructions(&folder, &running));
+        println!("{}", instructions(&folder, &running)?);
         running.until_end().await
     }
 }
@@ -64,6 +65,7 @@ fn options(folder: &QuickstartFolder, port: u16) -> Options {
     options.tls.cert_dir = folder.certificates();
     options.access.token_auth_file = Some(folder.tokens());
     options.storage.data_dir = folder.path().to_owned();
+    options.registries.internal_registry_hostname = Some(sample::REGISTRY.into());
     // The server and its registries belong to the same user.
     options.oci.import_allow_cidrs =
         [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].map(IpNet::from).into();
@@ -71,27 +73,45 @@ fn options(folder: &QuickstartFolder, port: u16) -> Options {
 }
 
 /// Text with commands to copy.
-fn instructions(folder: &QuickstartFolder, running: &Running) -> String {
+fn instructions(folder: &QuickstartFolder, running: &Running) -> anyhow::Result<String> {
     let Running { address, certificate, .. } = running;
-    let (full, short) = (sample::current(), sample::previous());
-    format!(
+    let absolute = |path: &Path| {
+        std::path::absolute(path).with_context(|| format!("cannot resolve {}", path.display()))
+    };
+    let (current, previous) = (sample::current(), sample::previous());
+    let (current_start, previous_start) = (&current[7..19], &previous[7..19]);
+    Ok(format!(
         "The server listens on https://{address}. Press Ctrl-C to stop it. Its data is in {data}.\n\
-         The sample stream {stream} in the namespace {namespace} has a history of images.\n\n\
-         Get the current image by its digest:\n\n  {full}\n\n\
-         Get the previous image by a digest prefix, with kubectl:\n\n  {partial}\n\n\
-         Print tables:\n\n  {table}\n  {list}\n",
+         The namespace {namespace} has the image stream {stream}. Its tag latest was updated once.\n\n\
+         Use it from another terminal, with kubectl or oc:\n\n  \
+         export KUBECONFIG={kubeconfig}\n\n\
+         Get the stream, and the current image by the first digits of its digest:\n\n  \
+         kubectl get imagestreams\n  \
+         kubectl get imagestreamimage {stream}@{current_start}\n\n\
+         Show the history of the tag, and the previous image:\n\n  \
+         kubectl get imagetags\n  \
+         kubectl describe imagetag {stream}:latest\n  \
+         kubectl get imagestreamimage {stream}@{previous_start} -o yaml\n\n\
+         Get the current image by its digest, without kubectl:\n\n  \
+         {curl}\n\n\
+         Add an image, as a registry does after a push, and point a second tag at it:\n\n  \
+         kubectl create -f {mapping}\n  \
+         kubectl patch imagestream {stream} --type=merge -p '{STABLE}'\n\n\
+         Watch the stream while you change it in a third terminal:\n\n  \
+         kubectl get imagestreams --watch\n\n\
+         Read next: README.md, and manifests/README.md for a cluster.",
         data = folder.path().display(),
         stream = sample::STREAM,
         namespace = sample::NAMESPACE,
-        full = curl(folder, *address, certificate, &full),
-        partial = kubectl(
-            folder,
-            &format!("imagestreamimage {}@{} -o yaml", sample::STREAM, &short[..19])
-        ),
-        table = kubectl(folder, &format!("imagestreamimage {}@{}", sample::STREAM, &full[7..19])),
-        list = kubectl(folder, "imagestreams"),
-    )
+        kubeconfig = quoted(&absolute(&folder.kubeconfig())?),
+        mapping = quoted(&absolute(&folder.mapping())?),
+        curl = curl(folder, *address, certificate, &current),
+    ))
 }
+
+/// Merge patch that adds the tag `stable`, with the current image of `mine`.
+const STABLE: &str =
+    r#"{"spec":{"tags":[{"name":"stable","from":{"kind":"ImageStreamTag","name":"hello:mine"}}]}}"#;
 
 fn curl(
     folder: &QuickstartFolder,
@@ -106,14 +126,6 @@ fn curl(
         quoted(certificate),
         quoted(&folder.token()),
         sample::STREAM,
-    )
-}
-
-fn kubectl(folder: &QuickstartFolder, what: &str) -> String {
-    format!(
-        "kubectl --kubeconfig {} -n {} get {what}",
-        quoted(&folder.kubeconfig()),
-        sample::NAMESPACE
     )
 }
 

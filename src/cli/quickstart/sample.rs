@@ -11,8 +11,23 @@ use crate::resources::Client;
 
 /// Namespace of the sample.
 pub(super) const NAMESPACE: &str = "samples";
+/// Registry of the sample. It does not exist.
+pub(super) const REGISTRY: &str = "registry.example.com";
 /// Name of the sample stream.
 pub(super) const STREAM: &str = "hello";
+
+/// Mapping that adds an image to the stream, as a registry does after a push.
+pub(super) const MAPPING: &str = "\
+apiVersion: image.openshift.io/v1
+kind: ImageStreamMapping
+metadata:
+  name: hello
+tag: mine
+image:
+  metadata:
+    name: sha256:0000000000000000000000000000000000000000000000000000000000000001
+  dockerImageReference: registry.example.com/samples/mine:1
+";
 
 /// Image of the sample.
 struct SampleImage {
@@ -85,10 +100,7 @@ impl SampleImage {
     fn image(&self) -> Image {
         let digest = self.digest();
         Image {
-            docker_image_reference: format!(
-                "registry.example.com/samples/{}@{digest}",
-                self.repository
-            ),
+            docker_image_reference: format!("{REGISTRY}/{NAMESPACE}/{}@{digest}", self.repository),
             metadata: ObjectMeta { name: digest, ..ObjectMeta::default() },
             docker_image_metadata_version: "1.0".into(),
             docker_image_manifest_media_type: self.media_type.into(),
