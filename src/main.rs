@@ -3,7 +3,6 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use imagestream_apiserver::cli::Cli;
 use imagestream_apiserver::telemetry::log::escaped;
 
@@ -14,7 +13,7 @@ use imagestream_apiserver::telemetry::log::escaped;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().run() {
+    match Cli::from_process().and_then(Cli::run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             // Where nobody listens any more there is nobody to tell.

@@ -3,21 +3,25 @@
 mod check;
 mod completion;
 mod docs;
+mod kubeconfig;
 mod openapi;
 mod quickstart;
 mod reference;
 mod serve;
+mod settings;
 mod store;
 
+use std::env;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use anyhow::Context;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::server::version;
 
 /// Aggregated Kubernetes API server for image.openshift.io/v1.
 #[derive(Debug, Parser)]
-#[command(version, long_version = version::describe())]
+#[command(version, long_version = version::describe(), args_override_self = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -50,6 +54,19 @@ enum Command {
 }
 
 impl Cli {
+    /// Parses the arguments of the process, its environment and the file of `--config`. Exits if
+    /// they ask for help or cannot be parsed.
+    ///
+    /// # Errors
+    /// A file or a variable that cannot be used.
+    pub fn from_process() -> anyhow::Result<Self> {
+        let mut command = Self::command();
+        command.build();
+        let arguments = settings::complete(&command, env::args_os().collect(), env::vars_os())?;
+        let matches = command.get_matches_from(arguments);
+        Self::from_arg_matches(&matches).context("the arguments cannot be read")
+    }
+
     /// Runs the command.
     ///
     /// # Errors
@@ -76,7 +93,6 @@ impl Cli {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn flags_are_consistent() {

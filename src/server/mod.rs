@@ -1,6 +1,6 @@
 //! A running server: construction of its parts from the flags, and the order of its shutdown.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
@@ -97,7 +97,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let control_plane = clients.map(|clients| clients.general);
     let is_standalone = control_plane.is_none();
     let (serving_certificate, handshakes, tls) =
-        open_tls(&options.tls, control_plane.clone(), trusted.clone(), &metrics).await?;
+        open_tls(&options.tls, address.ip(), control_plane.clone(), trusted.clone(), &metrics)
+            .await?;
     let certificate = serving_certificate.certificate.path().to_owned();
     let data_dir = options.storage.data_dir.clone();
     let history_limit = options.history_limit();
@@ -257,11 +258,12 @@ fn open_access(
 /// The serving certificate, and the configuration of TLS handshakes with its controller.
 async fn open_tls(
     options: &tls::Options,
+    address: IpAddr,
     control_plane: Option<Client>,
     trusted: watch::Receiver<TrustState>,
     metrics: &Arc<Metrics>,
 ) -> anyhow::Result<(Serving, HandshakeController, watch::Receiver<Arc<ServerConfig>>)> {
-    let serving = Serving::open(options, control_plane, metrics.clone()).await?;
+    let serving = Serving::open(options, address, control_plane, metrics.clone()).await?;
     let protocol = Protocol::from_options(options).context("TLS cannot be set up")?;
     let handshakes = HandshakeController::new(serving.certificate.clone(), protocol, trusted);
     let (controller, config) = handshakes.context("TLS cannot be set up")?;

@@ -50,7 +50,7 @@ impl CertificateSource {
     /// given, for `localhost`, `127.0.0.1` and `::1`.
     pub fn folder(directory: PathBuf, mut names: Vec<String>) -> Self {
         if names.is_empty() {
-            names = required_names(None);
+            names = required_names(None, []);
         }
         Self(CertificateSourceKind::Folder(CertificateFolder::new(directory, names)))
     }

@@ -9,6 +9,8 @@ use rustls::server::ParsedCertificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::meta::is_dns_subdomain;
+
 /// Namespace and name of a Kubernetes Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceReference {
@@ -37,8 +39,12 @@ impl fmt::Display for ServiceReference {
     }
 }
 
-/// Names of a self-managed certificate: those of the Service and of the local machine.
-pub(super) fn required_names(service: Option<&ServiceReference>) -> Vec<String> {
+/// Names of a self-managed certificate: those of the Service and of the local machine, and further
+/// ones.
+pub(super) fn required_names(
+    service: Option<&ServiceReference>,
+    further: impl IntoIterator<Item = String>,
+) -> Vec<String> {
     let mut names = Vec::new();
     if let Some(service) = service {
         let (name, verified) = (&service.name, service.verified_name());
@@ -46,7 +52,27 @@ pub(super) fn required_names(service: Option<&ServiceReference>) -> Vec<String> 
         names.extend([format!("{verified}.cluster.local"), verified]);
     }
     names.extend(["localhost", "127.0.0.1", "::1"].map(str::to_owned));
+    for name in further {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     names
+}
+
+/// Parses a DNS name, which may start with a wildcard, or an IP address.
+///
+/// # Errors
+/// A reason for people.
+pub(super) fn parse(text: &str) -> Result<String, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.to_string());
+    }
+    let name = text.to_ascii_lowercase();
+    match is_dns_subdomain(name.strip_prefix("*.").unwrap_or(&name)) {
+        true => Ok(name),
+        false => Err("it must be a DNS name or an IP address, without scheme and port".into()),
+    }
 }
 
 /// Returns true if the certificate is valid for the name, by its subject alternative names and
@@ -104,11 +130,24 @@ mod tests {
 
     #[test]
     fn required_names_include_four_of_the_service() {
-        let names = required_names(Some(&ServiceReference::new("registry", "images")));
+        let names = required_names(Some(&ServiceReference::new("registry", "images")), []);
         let leaf = leaf(&names.iter().map(String::as_str).collect::<Vec<_>>());
         assert_eq!(subject_alternative_names(&leaf), names);
         assert_eq!(names.len(), 7);
         assert!(names.iter().all(|name| is_valid_for(&leaf, name)), "{names:?}");
-        assert_eq!(required_names(None), ["localhost", "127.0.0.1", "::1"]);
+        let further = ["a.example", "127.0.0.1"].map(str::to_owned);
+        assert_eq!(required_names(None, further), ["localhost", "127.0.0.1", "::1", "a.example"]);
+    }
+
+    #[test]
+    fn further_names_are_host_names_or_addresses() {
+        for (text, parsed) in
+            [("A.example", "a.example"), ("*.example", "*.example"), ("::0:1", "::1"), ("h", "h")]
+        {
+            assert_eq!(parse(text).unwrap(), parsed);
+        }
+        for text in ["", "https://a", "a:8443", "a_b", "*", "[::1]", "a..b"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 
 use super::cipher::CipherSuite;
-use super::names::ServiceReference;
+use super::names::{self, ServiceReference};
 use crate::meta::is_dns_label;
 
 pub(super) const CERT_FLAG: &str = "--tls-cert-file";
 pub(super) const KEY_FLAG: &str = "--tls-private-key-file";
 const SERVICE_FLAG: &str = "--service-name";
 const NAMESPACE_FLAG: &str = "--service-namespace";
+const SAN_FLAG: &str = "--tls-san";
 pub(super) const INJECT_FLAG: &str = "--inject-ca-bundle";
 pub(super) const SECRET_FLAG: &str = "--cert-secret";
 /// Maximum length of the name of a Secret.
@@ -34,6 +35,12 @@ pub struct Options {
     /// --tls-cert-file.
     #[arg(long, value_name = "FOLDER", default_value = "apiserver.local.config/certificates")]
     pub cert_dir: PathBuf,
+    /// Further DNS name or IP address of the certificate that the server creates itself; can be
+    /// repeated.
+    ///
+    /// The certificate is valid for localhost, --bind-address and the Service, too.
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = names::parse)]
+    pub tls_san: Vec<String>,
     /// Secret in --service-namespace that holds CA and certificate instead of --cert-dir.
     ///
     /// Replicas share it. It must exist and may be empty.
@@ -152,6 +159,9 @@ impl Options {
             (true, None) => return Err(incomplete(INJECT_FLAG, SERVICE_FLAG, OWN_SERVICE_ONLY)),
             (true, Some(service)) => Some(service.clone()),
         };
+        if is_files && !self.tls_san.is_empty() {
+            return Err(contradiction(SAN_FLAG, CERT_FLAG, FOREIGN_NAMES));
+        }
         Ok(CertificateConfig { source, service, inject })
     }
 
@@ -206,6 +216,7 @@ const BOTH: &str = "a Service has a name and a namespace";
 const TWO_PAIRS: &str = "there is one serving pair, either in files or in the Secret";
 const OWN_SERVICE_ONLY: &str =
     "only the APIService that points at this server's own Service is changed";
+const FOREIGN_NAMES: &str = "the names of the files are those that their issuer chose";
 const FOREIGN_CA: &str = "this server does not know the CA of the files; let their issuer set \
                           spec.caBundle, as cert-manager does with the annotation \
                           cert-manager.io/inject-ca-from";

@@ -1,5 +1,6 @@
 //! The serving certificate of a running server: reload, metrics, and a check against the Service.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,13 +32,15 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Opens the certificate that the flags select. Waits, with a log message, while the Secret of
+    /// Opens the certificate that the flags select. A self-managed one in a folder is valid for
+    /// `address`, on which the server listens. Waits, with a log message, while the Secret of
     /// --cert-secret cannot be read.
     ///
     /// # Errors
     /// Inconsistent flags, or a certificate that is invalid or cannot be issued.
     pub async fn open(
         options: &Options,
+        address: IpAddr,
         control_plane: Option<Client>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, CertificateError> {
@@ -45,12 +48,20 @@ impl Serving {
         if inject.is_some() && control_plane.is_none() {
             return Err(FlagError::NoControlPlane { flag: INJECT_FLAG }.into());
         }
-        let names = names::required_names(service.as_ref());
+        let further = options.tls_san.iter().cloned();
+        let names = names::required_names(service.as_ref(), further.clone());
         let source = match (source, &control_plane) {
             (PairSource::Files { certificate, key }, _) => {
                 CertificateSource::files(certificate, key)
             }
-            (PairSource::Folder(directory), _) => CertificateSource::folder(directory, names),
+            (PairSource::Folder(directory), _) => {
+                let address = (!address.is_unspecified()).then(|| address.to_string());
+                let names =
+                    names::required_names(service.as_ref(), address.into_iter().chain(further));
+                let folder = directory.display();
+                info!(%folder, ?names, "clients must trust ca.crt in the folder of certificates");
+                CertificateSource::folder(directory, names)
+            }
             (PairSource::Secret { namespace, name }, Some(client)) => {
                 CertificateSource::secret(client.clone(), namespace, name, names)
             }

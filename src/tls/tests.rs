@@ -1,6 +1,7 @@
 //! Tests of the serving certificate with real in-memory handshakes.
 
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -186,7 +187,8 @@ async fn the_timer_reloads_the_certificate() {
     let options =
         options(&[flag("--tls-cert-file", "tls.crt"), flag("--tls-private-key-file", "tls.key")]);
     let metrics = Arc::new(Metrics::new());
-    let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
+    let serving =
+        Serving::open(&options, Ipv4Addr::LOCALHOST.into(), None, metrics.clone()).await.unwrap();
     let server = serving.certificate.clone();
     let gauge = format!("{{certificate=\"serving\"}} {}", server.expires().as_second());
     assert!(
@@ -213,11 +215,12 @@ async fn secret_and_injection_need_a_control_plane() {
         let options = options(
             &["--service-name=images", "--service-namespace=registry", flag].map(str::to_owned),
         );
-        let error = Serving::open(&options, None, Arc::new(Metrics::new()))
-            .await
-            .err()
-            .unwrap()
-            .to_string();
+        let error =
+            Serving::open(&options, Ipv4Addr::LOCALHOST.into(), None, Arc::new(Metrics::new()))
+                .await
+                .err()
+                .unwrap()
+                .to_string();
         let name = flag.split('=').next().unwrap();
         assert!(
             error.starts_with(&format!("{name} needs a control plane: set --kubeconfig")),
@@ -233,7 +236,8 @@ async fn kube_apiserver_accepts_the_pair_of_a_service() {
     let options =
         options(&[folder, "--service-name=images".into(), "--service-namespace=registry".into()]);
     let metrics = Arc::new(Metrics::new());
-    let serving = Serving::open(&options, None, metrics.clone()).await.unwrap();
+    let serving =
+        Serving::open(&options, Ipv4Addr::LOCALHOST.into(), None, metrics.clone()).await.unwrap();
     let bundle = String::from_utf8(serving.ca_bundle().borrow().to_vec()).unwrap();
     assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1);
     for name in ["images.registry.svc", "images", "images.registry.svc.cluster.local", "localhost"]

@@ -41,6 +41,7 @@ mod overload;
 mod proof;
 mod protobuf;
 mod quickstart;
+mod settings;
 mod shutdown;
 mod standalone;
 mod storage;

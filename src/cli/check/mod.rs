@@ -15,6 +15,7 @@ use clap::Args;
 use tokio::time::timeout;
 
 use self::finding::{CheckReport, Finding};
+use super::settings::SettingsOptions;
 use crate::auth::FlowClassifier;
 use crate::cluster::Clients;
 use crate::server::Options;
@@ -28,6 +29,8 @@ pub(super) struct CheckCommand {
     options: Options,
     #[command(flatten)]
     log: log::Options,
+    #[command(flatten)]
+    _settings: SettingsOptions,
 }
 
 impl CheckCommand {

@@ -1,15 +1,13 @@
 //! Folder of a quickstart, readable by its owner only.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
-use serde_json::json;
-
 use super::sample;
+use crate::cli::kubeconfig::{Kubeconfig, write_private};
+use anyhow::{Context, bail};
 
 /// Folder with an admin token. One quickstart at a time uses it.
 pub(super) struct QuickstartFolder {
@@ -19,7 +17,6 @@ pub(super) struct QuickstartFolder {
 }
 
 const USER: &str = "admin";
-const NAME: &str = "imagestream-apiserver";
 
 impl QuickstartFolder {
     /// Creates the folder and the token if they do not exist.
@@ -84,19 +81,15 @@ impl QuickstartFolder {
         address: SocketAddr,
         certificate: &Path,
     ) -> anyhow::Result<()> {
-        let certificate = certificate.strip_prefix(&self.path).unwrap_or(certificate);
-        let config = json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": NAME, "cluster": {"server": format!("https://{address}"), "certificate-authority": certificate}}],
-            "users": [{"name": USER, "user": {"tokenFile": self.token().file_name().map(Path::new)}}],
-            "contexts": [{"name": NAME, "context": {"cluster": NAME, "user": USER, "namespace": sample::NAMESPACE}}],
-            "current-context": NAME,
-        });
-        let path = self.kubeconfig();
-        let text =
-            serde_saphyr::to_string(&config).context("cannot write the kubeconfig as YAML")?;
-        write_private(&path, &text).with_context(|| format!("cannot write {}", path.display()))
+        let token = self.token();
+        let config = Kubeconfig {
+            address,
+            certificate: certificate.strip_prefix(&self.path).unwrap_or(certificate),
+            user: USER,
+            token_file: token.file_name().map(Path::new),
+            namespace: Some(sample::NAMESPACE),
+        };
+        config.write(&self.kubeconfig())
     }
 }
 
@@ -124,16 +117,6 @@ fn lock(folder: &Path) -> anyhow::Result<File> {
 /// New token of 244 random bits.
 fn new_token() -> String {
     format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple())
-}
-
-/// Replaces a file atomically, with mode 0600.
-fn write_private(path: &Path, content: &str) -> std::io::Result<()> {
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-    file.write_all(content.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(new, path)
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l tls-san -d 'Further DNS name or IP address of the certificate that the server creates itself; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l cert-secret -d 'Secret in --service-namespace that holds CA and certificate instead of --cert-dir' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l service-name -d 'Name of the Service in front of this server' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l service-namespace -d 'Namespace of the Service in front of this server' -r
@@ -107,9 +108,11 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-maxsize -d 'Size in megabytes at which the audit log is rotated; 0 for no rotation' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-maxbackup -d 'Maximum number of rotated audit logs to keep; 0 for all' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l shutdown-delay-duration -d 'Time to keep serving after SIGTERM or SIGINT while /readyz fails' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l write-kubeconfig -d 'Write a kubeconfig for this machine, without credentials' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l config -d 'YAML file with flags, by their names without dashes in front' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authentication-skip-lookup -d 'Do not read the CA certificates of clients and front proxies from the cluster'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authentication-tolerate-lookup-failure -d 'Become ready before these CA certificates were read from the cluster'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -121,6 +124,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-cert-file -d 'Serving certificate with its intermediates (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-private-key-file -d 'Private key of --tls-cert-file (PEM), read again every minute' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l cert-dir -d 'Folder for the CA and the certificate that the server creates itself' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l tls-san -d 'Further DNS name or IP address of the certificate that the server creates itself; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l cert-secret -d 'Secret in --service-namespace that holds CA and certificate instead of --cert-dir' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l service-name -d 'Name of the Service in front of this server' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l service-namespace -d 'Namespace of the Service in front of this server' -r
@@ -191,6 +195,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l config -d 'YAML file with flags, by their names without dashes in front' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authentication-skip-lookup -d 'Do not read the CA certificates of clients and front proxies from the cluster'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authentication-tolerate-lookup-failure -d 'Become ready before these CA certificates were read from the cluster'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -s h -l help -d 'Print help (see more with \'--help\')'
