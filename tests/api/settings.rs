@@ -8,12 +8,11 @@ use serde_json::Value;
 
 /// Runs a command that fails at once.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
-    let Output { status, stderr, .. } =
-        Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
-            .args(arguments)
-            .envs(variables.iter().copied())
-            .output()
-            .expect("the command can be started");
+    let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the command can be started");
     (status.success(), String::from_utf8_lossy(&stderr).into_owned())
 }
 
