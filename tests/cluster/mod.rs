@@ -24,6 +24,7 @@ mod informers;
 mod installation;
 mod manifests;
 mod namespaces;
+mod optional_roles;
 mod outage;
 mod own_ca;
 mod peers;
