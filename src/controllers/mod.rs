@@ -12,6 +12,7 @@ mod controller;
 mod handshakes;
 mod namespaces;
 mod registration;
+mod selection;
 mod serving_certificate;
 mod supervisor;
 mod usage;
@@ -24,6 +25,7 @@ use kube::Client;
 pub use backup::{NICENESS, SOCKET};
 pub use controller::{Controller, Leadership};
 pub use handshakes::HandshakeController;
+pub use selection::{ControllerName, ControllerSelection, Options};
 pub use supervisor::Supervisor;
 
 use self::backup::BackupServer;
