@@ -18,7 +18,10 @@ use prometheus_client::registry::Registry;
 use super::connection_metrics::ConnectionMetrics;
 use super::flow_metrics::FlowMetrics;
 use super::history_metrics::HistoryMetrics;
+use super::import_metrics::ImportMetrics;
 use super::usage_metrics::UsageMetrics;
+
+pub use super::storage_incident::StorageIncident;
 
 /// Labels of a request; empty for paths that are not resources.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,32 +144,6 @@ struct AuditPluginLabels {
     plugin: &'static str,
 }
 
-/// Storage failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum StorageIncident {
-    /// A read value differs from the written one.
-    Damaged,
-    /// A write failed for lack of space.
-    Full,
-    /// The storage failed and was reopened.
-    Failed,
-}
-
-impl StorageIncident {
-    const ALL: [Self; 3] = [Self::Damaged, Self::Full, Self::Failed];
-}
-
-impl EncodeLabelValue for StorageIncident {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> std::fmt::Result {
-        let name = match self {
-            Self::Damaged => "damaged",
-            Self::Full => "full",
-            Self::Failed => "failed",
-        };
-        EncodeLabelValue::encode(&name, encoder)
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct IncidentLabels {
     incident: StorageIncident,
@@ -199,6 +176,7 @@ pub struct Metrics {
     flows: FlowMetrics,
     usage: UsageMetrics,
     history: HistoryMetrics,
+    imports: ImportMetrics,
 }
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -229,6 +207,7 @@ impl Metrics {
             flows: FlowMetrics::new(),
             usage: UsageMetrics::default(),
             history: HistoryMetrics::default(),
+            imports: ImportMetrics::default(),
         };
         let start = Gauge::<f64, AtomicU64>::default();
         start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
@@ -303,6 +282,7 @@ impl Metrics {
         metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
+        metrics.imports.register(registry);
         registry.register(
             "process_start_time_seconds",
             "Start time of the process, in seconds since 1970",
@@ -394,6 +374,11 @@ impl Metrics {
     /// Metrics of the history of the storage.
     pub fn history(&self) -> &HistoryMetrics {
         &self.history
+    }
+
+    /// Metrics of imports.
+    pub fn imports(&self) -> &ImportMetrics {
+        &self.imports
     }
 
     /// Counter of audit events.

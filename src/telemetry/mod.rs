@@ -3,10 +3,12 @@
 pub mod connection_metrics;
 pub mod flow_metrics;
 pub mod history_metrics;
+pub mod import_metrics;
 pub mod log;
 pub mod metrics;
 mod on_change;
 mod once_each;
+mod storage_incident;
 pub mod usage_metrics;
 
 pub use on_change::OnChange;
