@@ -50,7 +50,7 @@ impl Site {
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let loopback = "127.0.0.0/8".parse().expect("it is a network");
         let options = oci::Options { import_allow_cidrs: vec![loopback], ..Default::default() };
-        let registries = RegistryClient::new(&options, PullTimeouts::default());
+        let registries = RegistryClient::new(&options, PullTimeouts::default(), Default::default());
         let registries = registries.expect("the options are valid");
         let secrets = Secrets::of(control_plane(host, passwords));
         let importer = ImageImporter::new(registries, secrets, &import::Options::default());

@@ -108,7 +108,11 @@ impl Lab {
         };
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
-        let registries = RegistryClient::new(&oci::Options::default(), PullTimeouts::default());
+        let registries = RegistryClient::new(
+            &oci::Options::default(),
+            PullTimeouts::default(),
+            Default::default(),
+        );
         let importer =
             ImageImporter::new(registries.unwrap(), Secrets::none(), &import::Options::default());
         let (namespaces, secrets) = (Namespaces::all(), Secrets::none());

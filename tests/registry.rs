@@ -16,6 +16,8 @@ mod environment;
 mod memory;
 #[path = "registry/mirrors.rs"]
 mod mirrors;
+#[path = "registry/pace.rs"]
+mod pace;
 #[path = "registry/redirects.rs"]
 mod redirects;
 #[path = "registry/site.rs"]

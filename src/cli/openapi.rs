@@ -19,6 +19,7 @@ use crate::resources::catalog::StorageLimits;
 use crate::resources::import::{self, ImageImporter};
 use crate::resources::{self, API, Catalog};
 use crate::store;
+use crate::telemetry::import_metrics::ImportMetrics;
 
 /// Flags of `openapi`.
 #[derive(Debug, Args)]
@@ -45,7 +46,11 @@ fn api() -> anyhow::Result<Api> {
     };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));
-    let client = RegistryClient::new(&oci::Options::default(), PullTimeouts::default())?;
+    let client = RegistryClient::new(
+        &oci::Options::default(),
+        PullTimeouts::default(),
+        ImportMetrics::default(),
+    )?;
     let importer = ImageImporter::new(client, Secrets::none(), &import::Options::default());
     let (namespaces, secrets) = (Namespaces::all(), Secrets::none());
     Ok(resources::all(&catalog, namespaces, secrets, Arc::new(importer), permissions))

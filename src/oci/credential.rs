@@ -9,6 +9,7 @@ use http::HeaderValue;
 /// A credential of a Secret or of `--registry-config`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Credential {
+    owner: Arc<str>,
     source: Arc<str>,
     key: Arc<str>,
     secret: Arc<CredentialSecret>,
@@ -26,8 +27,15 @@ pub(super) enum CredentialSecret {
 }
 
 impl Credential {
-    pub(super) fn new(source: &Arc<str>, key: &str, secret: CredentialSecret) -> Self {
-        Self { source: source.clone(), key: key.into(), secret: Arc::new(secret) }
+    /// A credential of a namespace; of the server if `owner` is empty.
+    pub(super) fn new(
+        owner: &Arc<str>,
+        source: &Arc<str>,
+        key: &str,
+        secret: CredentialSecret,
+    ) -> Self {
+        let (owner, source) = (owner.clone(), source.clone());
+        Self { owner, source, key: key.into(), secret: Arc::new(secret) }
     }
 
     /// Returns the name for messages, such as `secret "pull", entry "quay.io"`.
@@ -75,7 +83,7 @@ mod tests {
         let secret = CredentialSecret::Password { user: "mal".into(), password: "serenity".into() };
         let (user, header) = secret.basic().unwrap();
         assert_eq!((user, header.as_bytes()), ("mal", b"Basic bWFsOnNlcmVuaXR5".as_slice()));
-        let credential = Credential::new(&"secret \"s\"".into(), "r.io", secret);
+        let credential = Credential::new(&"ns".into(), &"secret \"s\"".into(), "r.io", secret);
         let text = format!("{credential:?} {header:?}");
         assert!(!text.contains("serenity") && !text.contains("bWFs"), "{text}");
         assert_eq!(credential.name(), "secret \"s\", entry \"r.io\"");

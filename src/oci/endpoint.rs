@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
@@ -9,10 +10,14 @@ use reqwest::Url;
 use tokio::time::Instant;
 
 use super::challenge::{BearerChallenge, Challenge};
+use super::client_state::ClientState;
 use super::credential::{Credential, CredentialSecret, secret_header};
 use super::error::{RegistryError, RequestFailure};
+use super::known_registries::{RegistryFace, RegistryKey};
+use super::request_sender::RequestSender;
 use super::response_error::{ErrorCode, ResponseError};
 use super::token::{AccessToken, TokenRequest};
+use super::token_cache::TokenKey;
 use super::transport::{HttpTransport, RegistryRequest, RegistryResponse};
 use super::trust::Security;
 
@@ -21,11 +26,12 @@ const API_VERSION: &str = "docker-distribution-api-version";
 
 /// A registry, its challenges, and tokens of one credential.
 pub(super) struct RegistryEndpoint {
-    transport: Arc<HttpTransport>,
-    base: Url,
-    credential: Option<Credential>,
-    security: Security,
-    challenges: Mutex<Vec<Challenge>>,
+    state: Arc<ClientState>,
+    key: RegistryKey,
+    sender: RequestSender,
+    face: Mutex<RegistryFace>,
+    /// True if the face comes from an earlier import.
+    is_remembered: AtomicBool,
     /// Tokens by path of the repository.
     tokens: Mutex<HashMap<String, Arc<tokio::sync::Mutex<TokenSlot>>>>,
 }
@@ -55,7 +61,7 @@ struct TokenSlot {
     /// Scope that a response demanded.
     scope: Option<String>,
     /// An error is kept too, so that a broken token server is asked once.
-    token: Option<Result<AccessToken, RegistryError>>,
+    token: Option<(Arc<TokenKey>, Result<AccessToken, RegistryError>)>,
 }
 
 /// Header of a request, with its scheme.
@@ -67,61 +73,30 @@ enum RequestCredential {
 }
 
 impl RegistryEndpoint {
-    /// Sends the first request to a registry, which tells the authentication. An insecure registry
-    /// may have HTTP only.
+    /// Connects to a registry, with the response of an earlier import to its first request if there
+    /// is one.
     ///
     /// # Errors
     /// No connection, and a server that is no registry.
     pub(super) async fn connect(
-        transport: Arc<HttpTransport>,
+        state: Arc<ClientState>,
         server: &str,
-        credential: Option<Credential>,
+        sender: RequestSender,
         security: Security,
     ) -> Result<Self, RegistryError> {
-        let of_scheme = |scheme: &str| {
-            Url::parse(&format!("{scheme}://{server}/")).map_err(|error| {
-                let cause = RequestFailure::Unsupported(error.to_string());
-                RegistryError::Request {
-                    method: "Get",
-                    url: format!("{scheme}://{server}/v2/"),
-                    cause,
-                }
-            })
+        let key = RegistryKey { server: server.to_owned(), security };
+        let known = state.known.find(&key);
+        let is_remembered = AtomicBool::new(known.is_some());
+        let face = match known {
+            Some(face) => face,
+            None => meet(&state, &key, &sender).await?,
         };
-        let mut base = of_scheme("https")?;
-        let mut incoming = ping(&transport, &base, security).await;
-        if security == Security::Insecure && matches!(incoming, Err(RegistryError::Request { .. }))
-        {
-            base = of_scheme("http")?;
-            incoming = ping(&transport, &base, security).await;
-        }
-        let incoming = incoming?;
-        let (status, headers) = (incoming.status(), incoming.headers().clone());
-        // An unread body would close the connection.
-        let body = incoming.read_error().await;
-        if status == StatusCode::TOO_MANY_REQUESTS {
-            let response = ResponseError::new(status, &headers, &body, ErrorCode::UNKNOWN);
-            return Err(RegistryError::Response { response, credential: None });
-        }
-        let is_known = status.is_success()
-            || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-            || headers.contains_key(API_VERSION);
-        if !is_known {
-            let endpoint = base.as_str().trim_end_matches('/').to_owned();
-            return Err(RegistryError::NotARegistry { endpoint, status });
-        }
-        let mut challenges = Challenge::all(&headers);
-        for challenge in &mut challenges {
-            // The scope is that of the first request, not of a repository.
-            if let Challenge::Bearer(bearer) = challenge {
-                bearer.scope = None;
-            }
-        }
-        let tokens = Mutex::default();
-        Ok(Self { transport, base, credential, security, challenges: challenges.into(), tokens })
+        let (face, tokens) = (Mutex::new(face), Mutex::default());
+        Ok(Self { state, key, sender, face, is_remembered, tokens })
     }
 
-    /// Sends a request, and repeats it once if the registry refuses its token.
+    /// Sends a request, and repeats it once if the registry refuses its token. If the registry cannot
+    /// be reached as an earlier import found it, it gets the first request again.
     ///
     /// # Errors
     /// No response, and an error response.
@@ -129,28 +104,45 @@ impl RegistryEndpoint {
         &self,
         request: ApiRequest<'_>,
     ) -> Result<RegistryResponse, RegistryError> {
+        match self.attempt(&request).await {
+            Err(RegistryError::Request { .. })
+                if self.is_remembered.swap(false, Ordering::Relaxed) =>
+            {
+                self.state.known.forget(&self.key);
+                let face = meet(&self.state, &self.key, &self.sender).await?;
+                *self.face.lock() = face;
+                self.attempt(&request).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn attempt(&self, request: &ApiRequest<'_>) -> Result<RegistryResponse, RegistryError> {
         let url = match &request.target {
             ApiTarget::Url(url) => url.clone(),
             ApiTarget::Path(path) => {
-                let mut url = self.base.clone();
+                let mut url = self.face.lock().base.clone();
                 url.set_path(&format!("/v2/{}/{path}", request.repository));
                 url
             }
         };
         let authorization = self.authorization(request.repository, &url).await?;
-        let first = self.send_once(&request, url.clone(), &authorization).await?;
+        let first = self.send_once(request, url.clone(), &authorization).await?;
         if first.status() != StatusCode::UNAUTHORIZED {
-            return self.checked(first, &request).await;
+            return self.checked(first, request).await;
         }
-        if !self.accept_challenge(first.headers(), request.repository, &authorization).await {
-            return self.checked(first, &request).await;
+        let headers = first.headers().clone();
+        // Its slot is free before the next request needs one.
+        let refused = self.checked(first, request).await;
+        if !self.accept_challenge(&headers, request.repository, &authorization).await {
+            return refused;
         }
         let renewed = self.authorization(request.repository, &url).await?;
         if matches!(renewed, RequestCredential::Token(_)) || renewed != authorization {
-            let second = self.send_once(&request, url, &renewed).await?;
-            return self.checked(second, &request).await;
+            let second = self.send_once(request, url, &renewed).await?;
+            return self.checked(second, request).await;
         }
-        self.checked(first, &request).await
+        refused
     }
 
     async fn send_once(
@@ -165,16 +157,22 @@ impl RegistryEndpoint {
                 Some(header.clone())
             }
         };
+        let timeouts = self.state.transport.timeouts();
         let outgoing = RegistryRequest {
             method: request.method.clone(),
             url,
             accept: request.accept.clone(),
             authorization,
             form: None,
-            security: self.security,
-            timeout: self.transport.timeouts().total,
+            sender: &self.sender,
+            security: self.key.security,
+            // A response without a body takes no longer than the first one.
+            timeout: match request.method {
+                Method::HEAD => timeouts.handshake,
+                _ => timeouts.total,
+            },
         };
-        self.transport.send(outgoing).await
+        self.state.transport.send(outgoing).await
     }
 
     /// Returns a response of success, and turns any other into an error.
@@ -189,7 +187,7 @@ impl RegistryEndpoint {
         let (status, headers) = (incoming.status(), incoming.headers().clone());
         let body = incoming.read_error().await;
         let response = ResponseError::new(status, &headers, &body, request.absent);
-        let credential = self.credential.as_ref().map(Credential::name);
+        let credential = self.sender.credential_name();
         Err(RegistryError::Response { response, credential })
     }
 
@@ -208,12 +206,13 @@ impl RegistryEndpoint {
             Challenge::Bearer(bearer) => bearer.scope.take(),
             Challenge::Basic => None,
         });
-        *self.challenges.lock() = challenges;
+        self.face.lock().challenges = challenges;
         let slot = self.slot(repository);
         let mut slot = slot.lock().await;
-        if let (Some(Ok(token)), RequestCredential::Token(header)) = (&slot.token, refused)
+        if let (Some((key, Ok(token))), RequestCredential::Token(header)) = (&slot.token, refused)
             && token.header == *header
         {
+            self.state.tokens.forget(key, header);
             slot.token = None;
         }
         if scope.is_some() && scope != slot.scope {
@@ -232,9 +231,9 @@ impl RegistryEndpoint {
         repository: &str,
         url: &Url,
     ) -> Result<RequestCredential, RegistryError> {
-        let challenges = self.challenges.lock().clone();
-        let secret = self.credential.as_ref().map(Credential::secret);
-        if challenges.is_empty() || self.base.origin() != url.origin() {
+        let RegistryFace { base, challenges } = self.face.lock().clone();
+        let secret = self.sender.credential.as_ref().map(Credential::secret);
+        if challenges.is_empty() || base.origin() != url.origin() {
             return Ok(RequestCredential::None);
         }
         if let Some(CredentialSecret::RegistryToken(token)) = secret {
@@ -262,29 +261,100 @@ impl RegistryEndpoint {
         // Held during the request, so that concurrent requests share the token.
         let mut slot = slot.lock().await;
         match &slot.token {
-            Some(Ok(token)) if token.is_valid(Instant::now()) => return Ok(token.header.clone()),
-            Some(Err(error)) => return Err(error.clone()),
+            Some((_, Ok(token))) if token.is_valid(Instant::now()) => {
+                return Ok(token.header.clone());
+            }
+            Some((_, Err(error))) => return Err(error.clone()),
             _ => {}
         }
         let default = || format!("repository:{repository}:pull");
         let scope = slot.scope.clone().unwrap_or_else(default);
+        let key = Arc::new(TokenKey {
+            registry: url.origin().ascii_serialization(),
+            security: self.key.security,
+            realm: challenge.realm.clone(),
+            service: challenge.service.clone(),
+            scope: scope.clone(),
+            credential: self.sender.credential.clone(),
+        });
         let request = TokenRequest {
-            challenge,
-            scope: &scope,
-            credential: self.credential.as_ref(),
-            target: url,
-            security: self.security,
+            challenge: challenge.clone(),
+            scope,
+            sender: self.sender.clone(),
+            target: url.clone(),
+            security: self.key.security,
         };
-        let token = request.send(&self.transport).await;
-        slot.token = Some(token.clone());
+        let state = self.state.clone();
+        let send = || async move { request.send(&state.transport).await };
+        let token = self.state.tokens.get(&key, send).await;
+        slot.token = Some((key, token.clone()));
         token.map(|token| token.header)
     }
+}
+
+/// Meets a registry that is not known.
+async fn meet(
+    state: &Arc<ClientState>,
+    key: &RegistryKey,
+    sender: &RequestSender,
+) -> Result<RegistryFace, RegistryError> {
+    let first_request = || {
+        let (state, key, sender) = (state.clone(), key.clone(), sender.clone());
+        async move { first_request(&state.transport, &key, &sender).await }
+    };
+    state.known.meet(key, first_request).await
+}
+
+/// Sends the first request to a registry, the response to which names the authentication. An insecure
+/// registry may have HTTP only.
+async fn first_request(
+    transport: &HttpTransport,
+    key: &RegistryKey,
+    sender: &RequestSender,
+) -> Result<RegistryFace, RegistryError> {
+    let RegistryKey { server, security } = key;
+    let of_scheme = |scheme: &str| {
+        Url::parse(&format!("{scheme}://{server}/")).map_err(|error| {
+            let cause = RequestFailure::Unsupported(error.to_string());
+            RegistryError::Request { method: "Get", url: format!("{scheme}://{server}/v2/"), cause }
+        })
+    };
+    let mut base = of_scheme("https")?;
+    let mut incoming = ping(transport, &base, sender, *security).await;
+    if *security == Security::Insecure && matches!(incoming, Err(RegistryError::Request { .. })) {
+        base = of_scheme("http")?;
+        incoming = ping(transport, &base, sender, *security).await;
+    }
+    let incoming = incoming?;
+    let (status, headers) = (incoming.status(), incoming.headers().clone());
+    // An unread body would close the connection.
+    let body = incoming.read_error().await;
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let response = ResponseError::new(status, &headers, &body, ErrorCode::UNKNOWN);
+        return Err(RegistryError::Response { response, credential: None });
+    }
+    let is_known = status.is_success()
+        || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        || headers.contains_key(API_VERSION);
+    if !is_known {
+        let endpoint = base.as_str().trim_end_matches('/').to_owned();
+        return Err(RegistryError::NotARegistry { endpoint, status });
+    }
+    let mut challenges = Challenge::all(&headers);
+    for challenge in &mut challenges {
+        // The scope is that of the first request, not of a repository.
+        if let Challenge::Bearer(bearer) = challenge {
+            bearer.scope = None;
+        }
+    }
+    Ok(RegistryFace { base, challenges })
 }
 
 /// Sends `GET /v2/`.
 async fn ping(
     transport: &HttpTransport,
     base: &Url,
+    sender: &RequestSender,
     security: Security,
 ) -> Result<RegistryResponse, RegistryError> {
     let mut url = base.clone();
@@ -298,6 +368,7 @@ async fn ping(
             accept,
             authorization,
             form,
+            sender,
             security,
             timeout,
         })

@@ -9,6 +9,7 @@ use super::guard::BlockedAddress;
 use super::keyring::CredentialError;
 use super::repository::{InvalidName, Repository};
 use super::response_error::{ErrorCode, ResponseError};
+use super::throttle::Throttle;
 
 /// End of the text of an error that a token server reports for a wrong password.
 const WRONG_PASSWORD: &str = "incorrect username or password";
@@ -80,6 +81,14 @@ pub enum RegistryError {
     /// A manifest or tag list that is malformed or of an unknown type.
     #[error("{0}")]
     Content(String),
+    /// A request that was not sent, so that the registry gets no more requests than it accepts.
+    #[error("no request was sent to registry {registry}, because {}: try again later", .throttle.reason)]
+    Throttled {
+        /// Host and port.
+        registry: String,
+        /// Reason, and time to wait.
+        throttle: Throttle,
+    },
     /// A registry that `--registries-config` blocks.
     #[error("registry {0} blocked")]
     BlockedRegistry(String),
@@ -121,7 +130,7 @@ pub enum RequestFailure {
 }
 
 /// Kind of an error, for the status of an import.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RegistryErrorKind {
     /// The registry does not know the tag or digest.
     ManifestUnknown,
@@ -137,10 +146,33 @@ pub enum RegistryErrorKind {
     TooManyRequests,
     /// A time limit, a failed connection, or an error of the server. A later attempt may succeed.
     Temporary,
+    /// No request was sent, because the registry accepts no more. The image may be there or not.
+    Throttled,
     /// `--registries-config` blocks the registry.
     Blocked,
     /// Any other error.
+    #[default]
     Other,
+}
+
+/// Facts of an error, for retries and events.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureDetails {
+    /// Kind.
+    pub kind: RegistryErrorKind,
+    /// HTTP status; none without a response.
+    pub status: Option<StatusCode>,
+    /// Time after which the registry accepts requests again, if it is known.
+    pub retry_after: Option<Duration>,
+    /// Name of the credential that the registry refused; none without one.
+    pub credential: Option<String>,
+}
+
+impl RegistryErrorKind {
+    /// Returns true if the same request may succeed later although nobody changes anything.
+    pub fn is_transient(self) -> bool {
+        matches!(self, Self::TooManyRequests | Self::Temporary | Self::Throttled)
+    }
 }
 
 impl RegistryError {
@@ -159,16 +191,11 @@ impl RegistryError {
                 RegistryErrorKind::TooManyRequests => RegistryErrorKind::TooManyRequests,
                 _ => RegistryErrorKind::Other,
             },
-            Self::Request {
-                cause:
-                    RequestFailure::Connect(_)
-                    | RequestFailure::Timeout(_)
-                    | RequestFailure::Transfer(_),
-                ..
-            } => RegistryErrorKind::Temporary,
+            Self::Request { .. } if self.is_unreachable() => RegistryErrorKind::Temporary,
             Self::NotARegistry { status, .. } if status.is_server_error() => {
                 RegistryErrorKind::Temporary
             }
+            Self::Throttled { .. } => RegistryErrorKind::Throttled,
             Self::BlockedRegistry(_) => RegistryErrorKind::Blocked,
             _ => RegistryErrorKind::Other,
         }
@@ -191,8 +218,34 @@ impl RegistryError {
             Self::Response { response, .. } | Self::TokenResponse { response, .. } => {
                 response.retry_after()
             }
+            Self::Throttled { throttle, .. } => Some(throttle.retry_after),
             _ => None,
         }
+    }
+
+    /// Returns the facts of the error that retries and events depend on. Of several sources, those
+    /// of the first that may succeed later, or of the repository itself.
+    pub fn details(&self) -> FailureDetails {
+        if let Self::AllSources(errors) = self {
+            let mut all = errors.iter().map(|(_, error)| error.details());
+            let later = all.clone().find(|each| each.kind.is_transient());
+            return later.or_else(|| all.next_back()).unwrap_or_default();
+        }
+        FailureDetails {
+            kind: self.kind(),
+            status: self.status(),
+            retry_after: self.retry_after(),
+            credential: self.credential().map(str::to_owned),
+        }
+    }
+
+    /// Returns true if the server did not respond in time, or at all.
+    pub(super) fn is_unreachable(&self) -> bool {
+        let Self::Request { cause, .. } = self else { return false };
+        matches!(
+            cause,
+            RequestFailure::Connect(_) | RequestFailure::Timeout(_) | RequestFailure::Transfer(_)
+        )
     }
 
     /// Returns the name of the credential that the server refused.

@@ -13,15 +13,18 @@ use super::repository::Repository;
 /// Key of the credential for Docker Hub, from `https://index.docker.io/v1/`.
 const DOCKER_HUB_KEY: &str = "index.docker.io";
 
-/// Credentials in sets. A set is searched only if no set before it has a match.
+/// Credentials of an import in sets. A set is searched only if no set before it has a match.
 #[derive(Clone, Debug, Default)]
 pub struct Keyring {
+    namespace: Arc<str>,
     sets: Vec<CredentialSet>,
 }
 
 /// Credentials of equal rank, the most specific keys first.
 #[derive(Clone, Debug, Default)]
 pub struct CredentialSet {
+    /// Namespace that owns the credentials; empty for those of the server.
+    owner: Arc<str>,
     entries: Vec<KeyringEntry>,
 }
 
@@ -54,9 +57,19 @@ struct RepositoryKey {
 }
 
 impl Keyring {
-    /// Creates a keyring of one set, such as the secrets of a namespace.
+    /// Creates a keyring of one set, for the namespace that owns it.
     pub fn new(set: CredentialSet) -> Self {
-        Self { sets: vec![set] }
+        Self { namespace: set.owner.clone(), sets: vec![set] }
+    }
+
+    /// Creates an empty keyring for a namespace.
+    pub fn of_namespace(namespace: &str) -> Self {
+        Self { namespace: namespace.into(), sets: Vec::new() }
+    }
+
+    /// Returns the namespace of the import; empty for one of the server.
+    pub(super) fn namespace(&self) -> &Arc<str> {
+        &self.namespace
     }
 
     /// Adds a set that is searched last.
@@ -76,6 +89,12 @@ impl Keyring {
 }
 
 impl CredentialSet {
+    /// Creates a set of credentials that belong to a namespace. They are equal to none of another
+    /// namespace.
+    pub fn of_namespace(namespace: &str) -> Self {
+        Self { owner: namespace.into(), entries: Vec::new() }
+    }
+
     /// Adds the credentials of a docker configuration. Of two entries with the same key, the first
     /// that was added is used.
     ///
@@ -94,7 +113,9 @@ impl CredentialSet {
         for (key, secret) in docker_config::parse(format, content)? {
             let Some(parsed) = RepositoryKey::parse(&key) else { continue };
             let credential = match secret {
-                Ok(secret) => Ok(secret.map(|secret| Credential::new(&source, &key, secret))),
+                Ok(secret) => {
+                    Ok(secret.map(|secret| Credential::new(&self.owner, &source, &key, secret)))
+                }
                 Err(reason) => Err(CredentialError { source_name: source.clone(), key, reason }),
             };
             self.entries.push(KeyringEntry { key: parsed, credential });

@@ -9,12 +9,18 @@
 //! * Credentials go to the registry that they are for and to the token server that it names, never
 //!   to the target of a redirect.
 //!
+//! * Registries get no more requests than `--registry-requests-per-second` and fewer if they refuse
+//!   some ([`Throttle`]). A registry that hangs delays no other, and namespaces take turns.
+//!
 //! A [`RegistryClient`] belongs to a process, a [`PullSession`] to one import. Sessions share
-//! connections, but neither credentials nor tokens nor content.
+//! connections, the pace of requests, and access tokens of equal credentials, but neither
+//! credentials nor content. The credentials of two namespaces are never equal.
 
+mod body_memory;
 mod certs_dir;
 mod challenge;
 mod client;
+mod client_state;
 mod credential;
 mod docker_config;
 mod endpoint;
@@ -22,16 +28,24 @@ mod error;
 mod failure;
 mod guard;
 mod keyring;
+mod known_registries;
 mod limits;
 mod manifest;
 mod options;
+mod pace;
 mod registries_conf;
+mod registry_limiter;
+mod registry_limiters;
 mod repository;
+mod request_sender;
 mod resolver;
 mod response_error;
 mod session;
+mod slot_queue;
 mod tags;
+mod throttle;
 mod token;
+mod token_cache;
 mod transport;
 mod trust;
 
@@ -39,14 +53,15 @@ pub use certs_dir::CertsDirError;
 pub use client::RegistryClient;
 pub use credential::Credential;
 pub use docker_config::{ConfigFormat, DockerConfigError};
-pub use error::{RegistryError, RegistryErrorKind, RequestFailure};
+pub use error::{FailureDetails, RegistryError, RegistryErrorKind, RequestFailure};
 pub use guard::{AddressGuard, BlockedAddress};
 pub use keyring::{CredentialError, CredentialSet, Keyring};
 pub use limits::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_TAGS, PullTimeouts};
 pub use manifest::{FetchedManifest, PullSource};
-pub use options::{Options, RegistryOptionsError};
+pub use options::{Options, PacingOptions, RegistryOptionsError, RequestRate};
 pub use registries_conf::{RegistriesConf, RegistriesConfError};
 pub use repository::{InvalidName, ManifestReference, Repository, Tag};
 pub use response_error::{ApiError, ErrorCode, ResponseError};
 pub use session::PullSession;
+pub use throttle::{Throttle, ThrottleReason};
 pub use trust::Security;

@@ -1,7 +1,9 @@
 //! Flags of the client for registries.
 
 use std::fs;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
+use std::{fmt, str::FromStr};
 
 use clap::Args;
 use ipnet::IpNet;
@@ -40,7 +42,36 @@ pub struct Options {
     /// Networks to which imports must not connect. They override --import-allow-cidrs.
     #[arg(long, value_name = "CIDRS", value_delimiter = ',', value_parser = network)]
     pub import_deny_cidrs: Vec<IpNet>,
+    /// Pace of requests to each registry.
+    #[command(flatten)]
+    pub pacing: PacingOptions,
 }
+
+/// Flags of the pace of requests to a registry. All imports of the process share it.
+#[derive(Clone, Copy, Debug, Args)]
+#[group(skip)]
+#[command(next_help_heading = "Image imports")]
+pub struct PacingOptions {
+    /// Maximum rate of requests to each registry, which may save up five seconds for a burst.
+    ///
+    /// Imports by users and by the server share it, and namespaces get it in turns. A registry that
+    /// refuses requests (429) halves the rate, which recovers within five minutes. Retry-After is
+    /// respected.
+    #[arg(long, value_name = "RATE", default_value_t)]
+    pub registry_requests_per_second: RequestRate,
+    /// Maximum number of concurrent requests to each registry, and so of connections.
+    ///
+    /// A registry that refuses requests or does not respond halves the number for a while.
+    #[arg(long, value_name = "COUNT", default_value_t = SLOTS)]
+    pub max_requests_inflight_per_registry: NonZeroU16,
+}
+
+/// Default of `--max-requests-inflight-per-registry`.
+const SLOTS: NonZeroU16 = NonZeroU16::new(8).expect("it is not zero");
+
+/// Rate of requests in a second, from 0.01 to 10000.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RequestRate(f64);
 
 /// Error of a file of the flags.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +105,45 @@ pub enum RegistryOptionsError {
     /// A certificate that cannot be used.
     #[error("--registry-ca-dir: {0}")]
     Certificates(#[from] CertsDirError),
+}
+
+impl Default for PacingOptions {
+    fn default() -> Self {
+        Self {
+            registry_requests_per_second: RequestRate::default(),
+            max_requests_inflight_per_registry: SLOTS,
+        }
+    }
+}
+
+impl RequestRate {
+    pub(super) fn per_second(self) -> f64 {
+        self.0
+    }
+}
+
+impl Default for RequestRate {
+    /// 20: a round of 10,000 tags of one registry takes eight minutes.
+    fn default() -> Self {
+        Self(20.0)
+    }
+}
+
+impl fmt::Display for RequestRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for RequestRate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse::<f64>() {
+            Ok(rate) if (0.01..=10_000.0).contains(&rate) => Ok(Self(rate)),
+            _ => Err("it must be a number from 0.01 to 10000".into()),
+        }
+    }
 }
 
 impl Options {
@@ -123,4 +193,18 @@ fn network(text: &str) -> Result<IpNet, String> {
     text.parse().ok().or_else(address).ok_or_else(|| {
         "it must be a network such as 10.0.0.0/8 or fd00::/8, or an address".to_owned()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rate_is_a_positive_number() {
+        assert_eq!("0.5".parse(), Ok(RequestRate(0.5)));
+        assert_eq!(RequestRate::default().to_string().parse(), Ok(RequestRate::default()));
+        for bad in ["0", "-1", "inf", "NaN", "1e9", "", "x"] {
+            assert!(bad.parse::<RequestRate>().is_err(), "{bad}");
+        }
+    }
 }

@@ -129,7 +129,7 @@ impl ResponseError {
         &self.errors
     }
 
-    /// Returns the `Retry-After` header in seconds; none for a date.
+    /// Returns the time in the header `Retry-After`.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -190,9 +190,17 @@ fn implied(status: StatusCode, body: &[u8], absent: ErrorCode) -> Option<ApiErro
     Some(ApiError { code, message })
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+/// Returns the time in the header `Retry-After`. A date counts from that of the response, so that
+/// the clock of the server need not be right.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name| headers.get(name)?.to_str().ok().map(str::trim);
+    let value = text(header::RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = |text| jiff::fmt::rfc2822::parse(text).ok().map(|date| date.timestamp());
+    let pause = date(value)?.duration_since(date(text(header::DATE)?)?);
+    Duration::try_from(pause).ok()
 }
 
 impl fmt::Display for ErrorCode {
@@ -293,6 +301,12 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("7"));
         assert_eq!(error(429, &headers, "").retry_after(), Some(Duration::from_secs(7)));
+        let date = HeaderValue::from_static("Sun, 06 Nov 1994 08:49:37 GMT");
+        headers.insert(header::RETRY_AFTER, date);
+        assert_eq!(error(429, &headers, "").retry_after(), None, "the response has no date");
+        let sent = HeaderValue::from_static("Sun, 06 Nov 1994 08:48:07 GMT");
+        headers.insert(header::DATE, sent);
+        assert_eq!(error(429, &headers, "").retry_after(), Some(Duration::from_secs(90)));
         let challenge = r#"Bearer realm="https://t/",error="insufficient_scope""#;
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         let denied = error(401, &headers, "");

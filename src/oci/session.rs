@@ -8,6 +8,7 @@ use http::{HeaderValue, Method, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 
+use super::client_state::ClientState;
 use super::credential::Credential;
 use super::endpoint::{ApiRequest, ApiTarget, RegistryEndpoint};
 use super::error::RegistryError;
@@ -16,11 +17,11 @@ use super::limits::{
     MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_TAG_PAGE_BYTES, MAX_TAG_PAGES, MAX_TAGS, MAX_VALUES,
 };
 use super::manifest::{CONTENT_DIGEST, FetchedManifest, PullSource};
-use super::registries_conf::RegistriesConf;
 use super::repository::{ManifestReference, Repository};
+use super::request_sender::RequestSender;
 use super::response_error::ErrorCode;
 use super::tags::{TagPages, next_page};
-use super::transport::{HttpTransport, RegistryResponse};
+use super::transport::RegistryResponse;
 use super::trust::Security;
 use crate::domain::digest::Digest;
 
@@ -35,10 +36,9 @@ const ACCEPT: HeaderValue = HeaderValue::from_static(
 
 /// One import. It remembers challenges and tokens of its credentials, and failed connections.
 ///
-/// Sessions share nothing but connections. All methods may be called concurrently.
+/// All methods may be called concurrently.
 pub struct PullSession {
-    transport: Arc<HttpTransport>,
-    registries: Arc<RegistriesConf>,
+    state: Arc<ClientState>,
     keyring: Keyring,
     endpoints: Mutex<HashMap<EndpointKey, EndpointCell>>,
 }
@@ -49,12 +49,8 @@ type EndpointKey = (String, Option<Credential>, Security);
 type EndpointCell = Arc<OnceCell<Result<Arc<RegistryEndpoint>, RegistryError>>>;
 
 impl PullSession {
-    pub(super) fn new(
-        transport: Arc<HttpTransport>,
-        registries: Arc<RegistriesConf>,
-        keyring: Keyring,
-    ) -> Self {
-        Self { transport, registries, keyring, endpoints: Mutex::default() }
+    pub(super) fn new(state: Arc<ClientState>, keyring: Keyring) -> Self {
+        Self { state, keyring, endpoints: Mutex::default() }
     }
 
     /// Gets a manifest from the mirrors of a repository or from the repository itself.
@@ -131,6 +127,16 @@ impl PullSession {
         Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
     }
 
+    /// Returns the name of the credential for a repository, such as `secret "pull", entry "r.io"`;
+    /// `anonymous` without one.
+    pub fn credential_name(&self, repository: &Repository) -> String {
+        match self.keyring.find(repository) {
+            Ok(Some(credential)) => credential.name(),
+            Ok(None) => "anonymous".to_owned(),
+            Err(error) => format!("{}, entry {:?}", error.source_name, error.key),
+        }
+    }
+
     /// The sources of an image in the order in which they are tried.
     fn sources(
         &self,
@@ -138,7 +144,7 @@ impl PullSession {
         reference: Option<&ManifestReference>,
         security: Security,
     ) -> Result<Vec<PullSource>, RegistryError> {
-        let sources = self.registries.sources(repository, reference, security);
+        let sources = self.state.rules.sources(repository, reference, security);
         let blocked = || RegistryError::BlockedRegistry(repository.registry().to_owned());
         let sources = sources.ok_or_else(blocked)?;
         match sources.is_empty() {
@@ -249,8 +255,10 @@ impl PullSession {
         let key = (server.to_owned(), credential.clone(), *security);
         let cell = self.endpoints.lock().entry(key).or_default().clone();
         let connect = || async {
-            let transport = self.transport.clone();
-            RegistryEndpoint::connect(transport, server, credential, *security).await.map(Arc::new)
+            let namespace = self.keyring.namespace().clone();
+            let sender = RequestSender { namespace, credential };
+            let state = self.state.clone();
+            RegistryEndpoint::connect(state, server, sender, *security).await.map(Arc::new)
         };
         cell.get_or_init(connect).await.clone()
     }

@@ -15,6 +15,7 @@ use super::credential::{Credential, CredentialSecret, secret_header};
 use super::error::RegistryError;
 use super::failure::without_query;
 use super::limits::MAX_ERROR_BYTES;
+use super::request_sender::RequestSender;
 use super::response_error::{ErrorCode, ResponseError};
 use super::transport::{HttpTransport, RegistryRequest};
 use super::trust::Security;
@@ -24,6 +25,9 @@ use super::trust::Security;
 const MIN_LIFETIME: Duration = Duration::from_secs(60);
 /// Longest lifetime that is respected.
 const MAX_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// Part of the lifetime in which a token is no longer used, as the request takes time and clocks
+/// differ.
+const MARGIN: u32 = 10;
 /// Name of the client in requests with an identity token.
 const CLIENT_ID: &str = env!("CARGO_PKG_NAME");
 
@@ -35,12 +39,12 @@ pub(super) struct AccessToken {
 }
 
 /// A request for a token.
-pub(super) struct TokenRequest<'a> {
-    pub(super) challenge: &'a BearerChallenge,
-    pub(super) scope: &'a str,
-    pub(super) credential: Option<&'a Credential>,
+pub(super) struct TokenRequest {
+    pub(super) challenge: BearerChallenge,
+    pub(super) scope: String,
+    pub(super) sender: RequestSender,
     /// URL of the request to the registry that needs the token.
-    pub(super) target: &'a Url,
+    pub(super) target: Url,
     pub(super) security: Security,
 }
 
@@ -52,12 +56,18 @@ struct TokenBody {
 }
 
 impl AccessToken {
+    /// A token that was requested at `requested` and is valid for a time that its server may name.
+    pub(super) fn new(header: HeaderValue, requested: Instant, lifetime: Option<Duration>) -> Self {
+        let lifetime = lifetime.map_or(MIN_LIFETIME, |it| it.clamp(MIN_LIFETIME, MAX_LIFETIME));
+        Self { header, expires: requested + lifetime - lifetime / MARGIN }
+    }
+
     pub(super) fn is_valid(&self, now: Instant) -> bool {
         now < self.expires
     }
 }
 
-impl TokenRequest<'_> {
+impl TokenRequest {
     /// Requests a token.
     ///
     /// # Errors
@@ -66,14 +76,15 @@ impl TokenRequest<'_> {
         &self,
         transport: &HttpTransport,
     ) -> Result<AccessToken, RegistryError> {
+        let requested = Instant::now();
         let incoming = transport.send(self.outgoing(transport)?).await?;
         if !incoming.status().is_success() {
             let (status, headers) = (incoming.status(), incoming.headers().clone());
             let body = incoming.read_error().await;
             return Err(RegistryError::TokenResponse {
-                url: without_query(self.target),
+                url: without_query(&self.target),
                 response: ResponseError::new(status, &headers, &body, ErrorCode::UNKNOWN),
-                credential: self.credential.map(Credential::name),
+                credential: self.sender.credential_name(),
             });
         }
         let body = incoming.read("token response", MAX_ERROR_BYTES).await?;
@@ -85,13 +96,11 @@ impl TokenRequest<'_> {
         let header = header.ok_or_else(|| {
             self.error("authorization server did not include a token in the response")
         })?;
-        let lifetime = body.expires_in.map_or(MIN_LIFETIME, Duration::from_secs);
-        let expires = Instant::now() + lifetime.clamp(MIN_LIFETIME, MAX_LIFETIME);
-        Ok(AccessToken { header, expires })
+        Ok(AccessToken::new(header, requested, body.expires_in.map(Duration::from_secs)))
     }
 
     fn error(&self, reason: &str) -> RegistryError {
-        RegistryError::Token { url: without_query(self.target), reason: reason.into() }
+        RegistryError::Token { url: without_query(&self.target), reason: reason.into() }
     }
 
     /// The URL of the token server. It gets the credential, so it must not be less secure than the
@@ -113,9 +122,9 @@ impl TokenRequest<'_> {
         Ok(realm)
     }
 
-    fn outgoing(&self, transport: &HttpTransport) -> Result<RegistryRequest, RegistryError> {
+    fn outgoing(&self, transport: &HttpTransport) -> Result<RegistryRequest<'_>, RegistryError> {
         let mut url = self.realm()?;
-        let secret = self.credential.map(Credential::secret);
+        let secret = self.sender.credential.as_ref().map(Credential::secret);
         let basic = secret.and_then(CredentialSecret::basic);
         let service = self.challenge.service.as_deref();
         let mut outgoing = RegistryRequest {
@@ -124,6 +133,7 @@ impl TokenRequest<'_> {
             accept: None,
             authorization: None,
             form: None,
+            sender: &self.sender,
             security: self.security,
             timeout: transport.timeouts().handshake,
         };
@@ -132,7 +142,7 @@ impl TokenRequest<'_> {
             form.set_query(None);
             form.query_pairs_mut()
                 .extend_pairs([("client_id", CLIENT_ID), ("grant_type", "refresh_token")])
-                .extend_pairs([("refresh_token", token.as_str()), ("scope", self.scope)])
+                .extend_pairs([("refresh_token", token.as_str()), ("scope", self.scope.as_str())])
                 .extend_pairs(service.map(|service| ("service", service)));
             outgoing.method = Method::POST;
             outgoing.form = form.query().map(str::to_owned);

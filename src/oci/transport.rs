@@ -1,5 +1,5 @@
 //! `HttpTransport`: requests within the rules that hold for all servers of an import: addresses,
-//! redirects, time limits and sizes.
+//! pace, redirects, time limits and sizes.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,14 +13,20 @@ use parking_lot::Mutex;
 use reqwest::{Client, Response, Url, redirect};
 use tokio::time::Instant;
 
+use super::body_memory::{BodyMemory, BodyShare};
 use super::certs_dir::{CertsDir, HostCertificates};
 use super::error::{RegistryError, RequestFailure};
 use super::failure::{self, RootCount, Route, request_error};
 use super::guard::AddressGuard;
 use super::limits::{MAX_ERROR_BYTES, MAX_REDIRECTS, PullTimeouts};
+use super::registry_limiter::RequestSlot;
+use super::registry_limiters::{RegistryLimiters, authority};
+use super::request_sender::RequestSender;
 use super::resolver::GuardedResolver;
+use super::response_error::retry_after;
 use super::trust::{self, Security, SystemRoots};
 use crate::machinery::body_limits::count_values;
+use crate::telemetry::import_metrics::{ImportMetrics, ResponseClass};
 
 /// Idle connections that are kept for each host.
 const MAX_IDLE_CONNECTIONS: usize = 16;
@@ -37,6 +43,9 @@ pub(super) struct HttpTransport {
     /// Proxies of HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
     proxies: Matcher,
     timeouts: PullTimeouts,
+    limiters: RegistryLimiters,
+    bodies: BodyMemory,
+    metrics: ImportMetrics,
     clients: Mutex<HashMap<ClientKey, Client>>,
 }
 
@@ -49,7 +58,7 @@ struct ClientKey {
 }
 
 /// A request.
-pub(super) struct RegistryRequest {
+pub(super) struct RegistryRequest<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) accept: Option<HeaderValue>,
@@ -57,6 +66,7 @@ pub(super) struct RegistryRequest {
     pub(super) authorization: Option<HeaderValue>,
     /// Form of a POST request.
     pub(super) form: Option<String>,
+    pub(super) sender: &'a RequestSender,
     pub(super) security: Security,
     /// Time limit of the request with its response.
     pub(super) timeout: Duration,
@@ -70,6 +80,10 @@ pub(super) struct RegistryResponse {
     url: Url,
     route: Route,
     roots: RootCount,
+    sent: Instant,
+    slot: RequestSlot,
+    memory: BodyShare,
+    registry: String,
 }
 
 impl HttpTransport {
@@ -78,25 +92,71 @@ impl HttpTransport {
         roots: SystemRoots,
         certificates: CertsDir,
         timeouts: PullTimeouts,
+        limiters: RegistryLimiters,
+        metrics: ImportMetrics,
     ) -> Self {
-        let proxies = Matcher::from_env();
-        let clients = Mutex::default();
-        Self { guard: Arc::new(guard), roots, certificates, proxies, timeouts, clients }
+        Self {
+            guard: Arc::new(guard),
+            roots,
+            certificates,
+            proxies: Matcher::from_env(),
+            timeouts,
+            limiters,
+            bodies: BodyMemory::new(),
+            metrics,
+            clients: Mutex::default(),
+        }
     }
 
     pub(super) fn timeouts(&self) -> &PullTimeouts {
         &self.timeouts
     }
 
-    /// Sends a request and follows redirects of GET and HEAD.
+    /// Sends a request and follows redirects of GET and HEAD. The limits are those of the first
+    /// server; the time limit begins when they let the request pass.
     ///
     /// # Errors
     /// A request without a response, and a refused address or redirect.
     pub(super) async fn send(
         &self,
-        request: RegistryRequest,
+        request: RegistryRequest<'_>,
     ) -> Result<RegistryResponse, RegistryError> {
-        let deadline = Instant::now() + request.timeout;
+        let sender = request.sender;
+        let identity = self.limiters.identity(sender.credential.as_ref());
+        let registry = authority(&request.url);
+        let throttled =
+            |throttle| RegistryError::Throttled { registry: registry.clone(), throttle };
+        let limiter = self.limiters.of(&request.url).map_err(throttled)?;
+        let slot = limiter.acquire(&sender.namespace, identity).await.map_err(throttled)?;
+        let sent = Instant::now();
+        let arrived = self.follow(request, sent).await;
+        self.metrics.record_request(&registry, class_of(&arrived));
+        match &arrived {
+            Ok(arrived) => {
+                let status = arrived.response.status();
+                let is_refused = status == StatusCode::TOO_MANY_REQUESTS;
+                if is_refused {
+                    limiter.record_refusal(sent);
+                }
+                let is_paused = is_refused || status == StatusCode::SERVICE_UNAVAILABLE;
+                if let Some(pause) = retry_after(arrived.response.headers()).filter(|_| is_paused) {
+                    limiter.record_pause(identity, pause);
+                }
+            }
+            Err(error) if error.is_unreachable() => limiter.record_failure(sent),
+            Err(_) => {}
+        }
+        let Arrived { response, method, url, route, roots } = arrived?;
+        let memory = self.bodies.share(&sender.namespace);
+        Ok(RegistryResponse { response, method, url, route, roots, sent, slot, memory, registry })
+    }
+
+    async fn follow(
+        &self,
+        request: RegistryRequest<'_>,
+        sent: Instant,
+    ) -> Result<Arrived, RegistryError> {
+        let deadline = sent + request.timeout;
         let RegistryRequest { method, mut url, accept, mut authorization, form, security, .. } =
             request;
         let name = go_name(&method);
@@ -117,11 +177,7 @@ impl HttpTransport {
         Err(request_error(name, &url, RequestFailure::Redirect("stopped after 10 redirects")))
     }
 
-    async fn send_once(
-        &self,
-        hop: Hop<'_>,
-        deadline: Instant,
-    ) -> Result<RegistryResponse, RegistryError> {
+    async fn send_once(&self, hop: Hop<'_>, deadline: Instant) -> Result<Arrived, RegistryError> {
         let Hop { method, url, headers, form, security } = hop;
         let name = go_name(method);
         let error = |cause| request_error(name, url, cause);
@@ -137,7 +193,7 @@ impl HttpTransport {
         let roots = self.root_count(url);
         let response = builder.send().await;
         let response = response.map_err(|why| error(failure::of(&why, url, route, roots)))?;
-        Ok(RegistryResponse { response, method: name, url: url.clone(), route, roots })
+        Ok(Arrived { response, method: name, url: url.clone(), route, roots })
     }
 
     /// Checks an address in a URL. Names are checked when they are resolved.
@@ -209,6 +265,15 @@ struct Hop<'a> {
     security: Security,
 }
 
+/// A response to one request.
+struct Arrived {
+    response: Response,
+    method: &'static str,
+    url: Url,
+    route: Route,
+    roots: RootCount,
+}
+
 impl RegistryResponse {
     pub(super) fn status(&self) -> StatusCode {
         self.response.status()
@@ -246,9 +311,18 @@ impl RegistryResponse {
         loop {
             match self.response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(too_large()),
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(Some(chunk)) => {
+                    let reserved = self.memory.grow_to(body.len() + chunk.len()).await;
+                    let registry = &self.registry;
+                    reserved.map_err(|throttle| RegistryError::Throttled {
+                        registry: registry.clone(),
+                        throttle,
+                    })?;
+                    body.extend_from_slice(&chunk);
+                }
                 Ok(None) => return Ok(body.freeze()),
                 Err(error) => {
+                    self.slot.limiter().record_failure(self.sent);
                     let cause = failure::of(&error, &self.url, self.route, self.roots);
                     return Err(request_error(self.method, &self.url, cause));
                 }
@@ -280,20 +354,25 @@ impl RegistryResponse {
     }
 }
 
+/// The response as a label.
+fn class_of(arrived: &Result<Arrived, RegistryError>) -> ResponseClass {
+    match arrived {
+        Ok(arrived) => ResponseClass::Status(arrived.response.status().as_u16()),
+        Err(_) => ResponseClass::None,
+    }
+}
+
 fn unsupported(error: &dyn std::error::Error) -> RequestFailure {
     RequestFailure::Unsupported(error.to_string())
 }
 
 /// The URL of a redirect; none for other responses, which include redirects without a target.
-fn redirect_target(
-    incoming: &RegistryResponse,
-    method: &Method,
-) -> Option<Result<Url, RequestFailure>> {
-    let is_redirect = matches!(incoming.status().as_u16(), 301 | 302 | 303 | 307 | 308);
+fn redirect_target(incoming: &Arrived, method: &Method) -> Option<Result<Url, RequestFailure>> {
+    let is_redirect = matches!(incoming.response.status().as_u16(), 301 | 302 | 303 | 307 | 308);
     if !is_redirect || *method == Method::POST {
         return None;
     }
-    let location = incoming.headers().get(header::LOCATION)?;
+    let location = incoming.response.headers().get(header::LOCATION)?;
     let target = location.to_str().ok().and_then(|text| incoming.url.join(text).ok());
     Some(target.ok_or(RequestFailure::Redirect("failed to parse Location header")))
 }

@@ -8,6 +8,7 @@ mod memory_limit;
 mod metered_limiter;
 mod reloadable;
 mod single_flight;
+mod token_bucket;
 
 pub use backoff::Backoff;
 pub use fair_limiter::{FairLimit, FairLimiter, FairShare, LevelUsage, Refusal};
@@ -18,3 +19,4 @@ pub use memory_limit::{MemoryLimit, MemorySource};
 pub use metered_limiter::MeteredLimiter;
 pub use reloadable::{Reload, Reloadable};
 pub use single_flight::SingleFlight;
+pub use token_bucket::TokenBucket;

@@ -111,7 +111,8 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
-    let registries = RegistryClient::new(&options.oci, PullTimeouts::default())?;
+    let registries =
+        RegistryClient::new(&options.oci, PullTimeouts::default(), metrics.imports().clone())?;
     let importer = Arc::new(ImageImporter::new(registries, secrets.clone(), &options.imports));
     let memory = options.memory.open(&metrics);
     let within = |api: Api| api.within(memory.clone(), metrics.clone());

@@ -170,7 +170,7 @@ async fn number_of_values_is_limited() {
 async fn slow_responses_end_at_their_time_limits() {
     const TIMEOUT: &str =
         "Get \"http://HOST/v2/a/manifests/x\": net/http: request canceled (time limit exceeded)";
-    let client = RegistryClient::new(&options(), SHORT).unwrap();
+    let client = RegistryClient::new(&options(), SHORT, Default::default()).unwrap();
     let idle = with_manifest(|| {
         answer(
             200,

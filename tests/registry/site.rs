@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use imagestream_apiserver::oci::{
-    ConfigFormat, CredentialSet, Keyring, ManifestReference, Options, PullSession, PullTimeouts,
-    RegistryClient, Repository,
+    ConfigFormat, CredentialSet, Keyring, ManifestReference, Options, PacingOptions, PullSession,
+    PullTimeouts, RegistryClient, Repository,
 };
 use serde_json::json;
 
@@ -18,14 +18,17 @@ pub(crate) const SHORT: PullTimeouts = PullTimeouts {
     handshake: Duration::from_millis(600),
 };
 
-/// Options that open the loopback network.
+/// Options that open the loopback network, with a rate of requests that no test reaches.
 pub(crate) fn options() -> Options {
     let network = "127.0.0.0/8".parse().expect("it is a network");
-    Options { import_allow_cidrs: vec![network], ..Options::default() }
+    let registry_requests_per_second = "10000".parse().expect("it is a rate");
+    let pacing = PacingOptions { registry_requests_per_second, ..PacingOptions::default() };
+    Options { import_allow_cidrs: vec![network], pacing, ..Options::default() }
 }
 
 pub(crate) fn client(options: &Options) -> RegistryClient {
-    RegistryClient::new(options, PullTimeouts::default()).expect("the options are valid")
+    RegistryClient::new(options, PullTimeouts::default(), Default::default())
+        .expect("the options are valid")
 }
 
 /// A session without credentials of a namespace.

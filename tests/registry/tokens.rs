@@ -45,7 +45,9 @@ async fn with_token_server(
 ) -> (RegistryServer, Result<(), imagestream_apiserver::oci::RegistryError>) {
     let tokens = RegistryServer::start(move |_| respond()).await;
     let server = registry(tokens.url("/token"), || "t".into()).await;
-    let session = RegistryClient::new(&options(), SHORT).unwrap().session(Keyring::default());
+    let session = RegistryClient::new(&options(), SHORT, Default::default())
+        .unwrap()
+        .session(Keyring::default());
     let result = session.manifest(&repository(&server, "ns/app"), &tag("x"), INSECURE).await;
     (server, result.map(drop))
 }
@@ -148,7 +150,9 @@ async fn slow_token_server_is_asked_once() {
     })
     .await;
     let server = registry(tokens.url("/token"), || "t".into()).await;
-    let session = RegistryClient::new(&options(), SHORT).unwrap().session(Keyring::default());
+    let session = RegistryClient::new(&options(), SHORT, Default::default())
+        .unwrap()
+        .session(Keyring::default());
     let repository = repository(&server, "ns/app");
     for name in ["x", "y"] {
         let error = session.manifest(&repository, &tag(name), INSECURE).await.unwrap_err();

@@ -18,12 +18,12 @@ pub(super) async fn keyring(
     namespace: &str,
 ) -> Result<Keyring, SecretsUnavailable> {
     if secrets.is_none() {
-        return Ok(Keyring::default());
+        return Ok(Keyring::of_namespace(namespace));
     }
     let found = secrets.list(namespace, "").await?.items;
     let mut found: Vec<Secret> = found.into_iter().filter(is_for_pulling).collect();
     if found.is_empty() {
-        return Ok(Keyring::default());
+        return Ok(Keyring::of_namespace(namespace));
     }
     let preferred: HashSet<String> =
         secrets.default_pull_secrets(namespace).await?.into_iter().collect();
@@ -38,7 +38,7 @@ pub(super) async fn keyring(
 
 /// Returns the credentials of secrets. A secret that cannot be read is left out.
 fn set(namespace: &str, secrets: &[Secret]) -> CredentialSet {
-    let mut set = CredentialSet::default();
+    let mut set = CredentialSet::of_namespace(namespace);
     for secret in secrets {
         let name = secret.metadata.name.as_deref().unwrap_or_default();
         let Some((format, content)) = content(secret) else { continue };

@@ -33,18 +33,16 @@ pub(super) type FetchResult = Result<ImportedImage, ImportFailure>;
 /// The requests of one import.
 pub(super) struct Fetcher<'a> {
     session: &'a PullSession,
-    /// Limit on the concurrent requests of all imports.
-    shared: &'a Semaphore,
-    own: Semaphore,
+    requests: Semaphore,
     content_bytes: AtomicUsize,
     now: Time,
 }
 
 impl<'a> Fetcher<'a> {
-    /// Starts an import at `now`. `shared` limits the concurrent requests of all imports.
-    pub(super) fn new(session: &'a PullSession, shared: &'a Semaphore, now: Time) -> Self {
-        let own = Semaphore::new(CONCURRENCY);
-        Self { session, shared, own, content_bytes: AtomicUsize::new(0), now }
+    /// Starts an import at `now`.
+    pub(super) fn new(session: &'a PullSession, now: Time) -> Self {
+        let requests = Semaphore::new(CONCURRENCY);
+        Self { session, requests, content_bytes: AtomicUsize::new(0), now }
     }
 
     /// Fetches images. The results are in the order of the requests.
@@ -64,7 +62,7 @@ impl<'a> Fetcher<'a> {
         let failed = |error: RegistryError| failure::of(&error, Subject::Tags, &request.repository);
         let repository =
             Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
-        let _permits = self.permits().await;
+        let _permit = self.permit().await;
         self.session.tags(&repository, security(request.transport)).await.map_err(failed)
     }
 
@@ -157,10 +155,10 @@ impl<'a> Fetcher<'a> {
         target: FetchTarget<'_>,
         version: &ManifestReference,
     ) -> Result<LoadedManifest, ImportFailure> {
-        let permits = self.permits().await;
+        let permit = self.permit().await;
         let security = security(target.request.transport);
         let fetched = self.session.manifest(target.repository, version, security).await;
-        drop(permits);
+        drop(permit);
         let fetched = fetched.map_err(|error| target.failure(&error))?;
         let text = text_of(&fetched.bytes, "error unmarshalling content")?;
         self.charge(text.len())?;
@@ -204,7 +202,7 @@ impl<'a> Fetcher<'a> {
         source: &PullSource,
         digest: Digest,
     ) -> Result<(String, i64), ImportFailure> {
-        let _permits = self.permits().await;
+        let _permit = self.permit().await;
         let size = self.session.blob_size(source, &digest).await;
         let size = size.map_err(|error| target.failure(&error))?.unwrap_or_default();
         Ok((digest.to_string(), i64::try_from(size).unwrap_or_default()))
@@ -224,9 +222,9 @@ impl<'a> Fetcher<'a> {
         let digest = manifest.config.digest.parse().map_err(|why| {
             ImportFailure::Registry(format!("the manifest has an invalid configuration: {why}"))
         })?;
-        let permits = self.permits().await;
+        let permit = self.permit().await;
         let config = self.session.blob(&part.fetched.source, &digest).await;
-        drop(permits);
+        drop(permit);
         let config = config.map_err(|error| target.failure(&error))?;
         let config = text_of(&config, "failed to parse dockerImageConfig")?;
         self.charge(config.len())?;
@@ -245,12 +243,9 @@ impl<'a> Fetcher<'a> {
         }
     }
 
-    /// Waits until a request may be sent.
-    async fn permits(&self) -> (SemaphorePermit<'_>, SemaphorePermit<'a>) {
-        const OPEN: &str = "the semaphore is never closed";
-        let own = self.own.acquire().await.expect(OPEN);
-        let shared = self.shared.acquire().await.expect(OPEN);
-        (own, shared)
+    /// Waits until the import may send a request.
+    async fn permit(&self) -> SemaphorePermit<'_> {
+        self.requests.acquire().await.expect("the semaphore is never closed")
     }
 }
 

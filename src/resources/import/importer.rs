@@ -1,7 +1,6 @@
 //! The importer: fetches the images of an import with the credentials of its namespace.
 
 use futures_util::future;
-use tokio::sync::Semaphore;
 
 use super::credentials;
 use super::fetch::{FetchResult, Fetcher};
@@ -17,15 +16,11 @@ use crate::meta::{Status, Time};
 use crate::oci::{Keyring, RegistryClient};
 use crate::registry::actor::Actor;
 
-/// Maximum number of concurrent requests to registries. Each may hold a configuration of 8 MiB.
-const MAX_REQUESTS: usize = 32;
-
 /// ImageImporter of images from external registries.
 pub struct ImageImporter {
     client: RegistryClient,
     secrets: Secrets,
     limit: BulkImportLimit,
-    requests: Semaphore,
     places: ImportPlaces,
 }
 
@@ -36,7 +31,6 @@ impl ImageImporter {
             client,
             secrets,
             limit: options.max_images_bulk_imported,
-            requests: Semaphore::new(MAX_REQUESTS),
             places: ImportPlaces::new(),
         }
     }
@@ -61,7 +55,7 @@ impl ImageImporter {
         })?;
         let plan = ImportPlan::new(import, stream);
         let session = self.client.session(keyring);
-        let fetcher = Fetcher::new(&session, &self.requests, actor.now);
+        let fetcher = Fetcher::new(&session, actor.now);
         let tags = async {
             match &plan.repository {
                 Some(request) => Some((request, fetcher.tags(request).await)),
@@ -69,7 +63,7 @@ impl ImageImporter {
             }
         };
         let (mut images, tags) = future::join(fetcher.images(&plan.requests), tags).await;
-        self.retry_without_secrets(&plan.requests, &mut images, actor.now).await;
+        self.retry_without_secrets(namespace, &plan.requests, &mut images, actor.now).await;
         let known = KnownImages { requests: &plan.requests, results: &images };
         let mut results = ResultBuilder::default();
         let repository = match tags {
@@ -97,6 +91,7 @@ impl ImageImporter {
     /// public. A second rejection does not count.
     async fn retry_without_secrets(
         &self,
+        namespace: &str,
         requests: &[ManifestRequest],
         results: &mut [FetchResult],
         now: Time,
@@ -109,8 +104,8 @@ impl ImageImporter {
             return;
         }
         let again: Vec<ManifestRequest> = rejected.iter().map(|at| requests[*at].clone()).collect();
-        let session = self.client.session(Keyring::default());
-        let fetched = Fetcher::new(&session, &self.requests, now).images(&again).await;
+        let session = self.client.session(Keyring::of_namespace(namespace));
+        let fetched = Fetcher::new(&session, now).images(&again).await;
         for (at, result) in rejected.into_iter().zip(fetched) {
             let is_unauthorized =
                 matches!(result, Err(ImportFailure::Unauthorized | ImportFailure::WrongPassword));
