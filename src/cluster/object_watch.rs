@@ -3,16 +3,20 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
+use kube::core::PartialObjectMeta;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event};
-use kube::{Api, Resource};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::error_message;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
+
+/// Delay after the first failure.
+const FIRST_DELAY: Duration = Duration::from_millis(200);
 
 /// Subject of a watch, in the words of log lines.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,27 @@ where
     let events = watcher::watcher(api, watcher::Config::default())
         .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
     log_outages(events.backoff(backoff()), subject)
+}
+
+/// Watches the metadata of the objects that match one of several field selectors. Each event has the
+/// index of its selector. The stream goes on after an error.
+pub(super) fn watch_metadata<K>(
+    client: &Client,
+    selectors: &[&str],
+    subject: WatchSubject,
+) -> impl Stream<Item = Result<(usize, Event<PartialObjectMeta<K>>), String>> + Send + use<K>
+where
+    K: Resource<DynamicType = ()> + Clone + Debug + Send + Sync + 'static,
+{
+    let watches = selectors.iter().enumerate().map(|(at, selector)| {
+        let api = Api::<PartialObjectMeta<K>>::all(client.clone());
+        let events = watcher::watcher(api, watcher::Config::default().fields(selector))
+            .filter(|event| std::future::ready(!matches!(event, Ok(Event::Init))));
+        // Without the permission, which many clusters do not grant, requests are rare.
+        let backoff = WatchBackoff(Backoff::new(FIRST_DELAY, Duration::from_secs(60)));
+        events.backoff(backoff).map(move |event| Ok((at, event?))).boxed()
+    });
+    log_outages(stream::select_all(watches), subject)
 }
 
 fn log_outages<T: Send>(
@@ -100,7 +125,7 @@ fn is_forbidden(error: &watcher::Error) -> bool {
 
 /// Back-off with a short first delay: a control plane that restarts is back in seconds.
 fn backoff() -> WatchBackoff {
-    WatchBackoff(Backoff::new(Duration::from_millis(200), Duration::from_secs(5)))
+    WatchBackoff(Backoff::new(FIRST_DELAY, Duration::from_secs(5)))
 }
 
 /// [`Backoff`] for the streams of `kube`.
