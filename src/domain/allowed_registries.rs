@@ -126,6 +126,19 @@ impl AllowedRegistries {
         from: &ObjectReference,
         policy: &TagImportPolicy,
     ) -> Option<field::Error> {
+        let refusal = self.import_refusal(from, policy)?;
+        Some(field::Error::forbidden(path, refusal))
+    }
+
+    /// Returns the reason why an import from a source is refused; none for one that is not.
+    pub fn import_refusal(
+        &self,
+        from: &ObjectReference,
+        policy: &TagImportPolicy,
+    ) -> Option<String> {
+        if self.is_unrestricted() {
+            return None;
+        }
         let reference = from.name.parse::<Reference>().ok()?;
         let host = match reference.registry.as_str() {
             "" => DEFAULT_REGISTRY,
@@ -138,8 +151,7 @@ impl AllowedRegistries {
             (host, None) => format!("{host}:{}", if policy.insecure { 80 } else { 443 }),
         };
         let reason = self.refusal(&host, DefaultPort::Https)?;
-        let text = format!("importing images from registry \"{host}\" is forbidden: {reason}");
-        Some(field::Error::forbidden(path, text))
+        Some(format!("importing images from registry \"{host}\" is forbidden: {reason}"))
     }
 
     /// Returns the reason why images of a registry may not be imported. An empty registry means

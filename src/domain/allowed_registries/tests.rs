@@ -117,6 +117,16 @@ fn tag_is_checked_alone() {
 }
 
 #[test]
+fn all_imports_are_allowed_without_a_list() {
+    let mut image = ImageImportSpec::default();
+    image.from.name = "quay.io/a/b:1".into();
+    let mut import = ImageStreamImport::default();
+    import.spec.images = vec![image];
+    assert!(allowed(&[]).import_errors(&import).is_empty());
+    assert!(!allowed(&["r.io"]).import_errors(&import).is_empty());
+}
+
+#[test]
 fn import_names_host_and_port() {
     let text = |from: &str, insecure: bool| {
         let mut image = ImageImportSpec::default();
