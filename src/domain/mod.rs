@@ -10,6 +10,7 @@ pub mod image_metadata;
 pub mod image_signatures;
 pub mod image_strategy;
 pub mod import;
+pub mod import_warnings;
 pub mod layers_builder;
 pub mod limits;
 pub mod manifest;

@@ -9,7 +9,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::Create;
-use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
+use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
 
 impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
     async fn create(&self, actor: &Actor, at: &ObjectRef, object: T) -> Result<Written<T>, Status> {
@@ -59,8 +59,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             WriteRequest { strategy, creation: AllowCreate::Only, purpose: WritePurpose::Store };
         let created =
             self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
-        let mut created = created.await?.object;
-        strategy.decorate(&mut created);
-        Ok(Written::created(created))
+        let WriteOutcome { mut object, warnings, .. } = created.await?;
+        strategy.decorate(&mut object);
+        Ok(Written::created(object).warning(warnings))
     }
 }

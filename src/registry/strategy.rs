@@ -15,8 +15,8 @@ use crate::store::Change;
 /// such as `status`. As `RESTUpdateStrategy` in k8s.io/apiserver/pkg/registry/rest/update.go.
 ///
 /// A write runs [`reset_fields`](Self::reset_fields), [`prepare`](Self::prepare),
-/// [`dependencies`](Self::dependencies), [`validate`](Self::validate) and
-/// [`decorate`](Self::decorate) in this order. All are pure and may run several times.
+/// [`dependencies`](Self::dependencies), [`validate`](Self::validate),
+/// [`warnings`](Self::warnings) and [`decorate`](Self::decorate) in this order. All are pure and may run several times.
 pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
     /// The subresource in `metadata.managedFields`; empty for the resource itself.
     fn subresource(&self) -> &'static str {
@@ -57,6 +57,12 @@ pub trait UpdateStrategy<T: Kind>: Send + Sync + 'static {
         dependencies: &Dependencies<T>,
         now: Time,
     ) -> ValidationErrors;
+
+    /// Warnings about a valid write, as `WarningsOnCreate` and `WarningsOnUpdate` in
+    /// k8s.io/apiserver/pkg/registry/rest.
+    fn warnings(&self, _old: Option<&T>, _new: &T) -> Vec<String> {
+        Vec::new()
+    }
 
     /// The metadata errors that an update reports twice.
     fn duplicate_errors(&self) -> DuplicateErrors {

@@ -38,14 +38,14 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         };
         let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
-        let WriteOutcome { mut object, effect, extra: warnings } = written;
+        let WriteOutcome { mut object, effect, warnings, extra: of_fields } = written;
         strategy.decorate(&mut object);
         let written = if effect == WriteEffect::Created {
             Written::created(object)
         } else {
             Written::updated(object)
         };
-        Ok(written.warning(warnings))
+        Ok(written.warning(of_fields).warning(warnings))
     }
 
     fn desired(

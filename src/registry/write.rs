@@ -62,6 +62,8 @@ pub struct WriteOutcome<T, X> {
     pub object: T,
     /// The effect on the object.
     pub effect: WriteEffect,
+    /// Warnings of the strategy.
+    pub warnings: Vec<String>,
     /// The second value that `edit` returned.
     pub extra: X,
 }
@@ -169,11 +171,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                     reviews.may_create = true;
                 }
                 (WriteAttempt::Finished(outcome), revision) => {
-                    let WriteOutcome { mut object, effect, extra: (extra, companions) } = outcome;
+                    let WriteOutcome { mut object, effect, warnings, extra: (extra, companions) } =
+                        outcome;
                     if let Some(revision) = revision.filter(|_| effect != WriteEffect::Unchanged) {
                         object.metadata_mut().resource_version = revision.to_string();
                     }
-                    let write = WriteOutcome { object, effect, extra };
+                    let write = WriteOutcome { object, effect, warnings, extra };
                     return Ok(JointOutcome { write, companions, revision });
                 }
             }
@@ -254,7 +257,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             changes.push(change);
         }
         let extra = (extra, companions);
-        let attempt_result = WriteAttempt::Finished(WriteOutcome { object: new, effect, extra });
+        let warnings = strategy.warnings(old.as_ref(), &new);
+        let outcome = WriteOutcome { object: new, effect, warnings, extra };
+        let attempt_result = WriteAttempt::Finished(outcome);
         Ok(match task.actor.dry_run {
             DryRun::Off if !changes.is_empty() => UpdateDecision::Write(changes, attempt_result),
             DryRun::Off | DryRun::All => UpdateDecision::Keep(attempt_result),

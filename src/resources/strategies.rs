@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::{internal_field, manifest_lists, packed_view, superseded_images};
 use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
+use crate::domain::import_warnings::import_warnings;
 use crate::domain::registries::Registries;
 use crate::domain::resolve::{self, Resolution};
 use crate::domain::stream_strategy::{self, WriteTarget};
@@ -155,6 +156,10 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
         now: Time,
     ) -> ValidationErrors {
         self.resolve(old, new, dependencies, WriteTarget::Stream, now)
+    }
+
+    fn warnings(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<String> {
+        import_warnings(&self.registries, old, new)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {

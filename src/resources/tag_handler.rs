@@ -196,7 +196,9 @@ impl<V: TagView> Create<V> for TagHandler<V> {
             .streams
             .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Store), edit)
             .await?;
-        Ok(Written::created(self.view_of_written(written.object, &name.tag).await?))
+        let WriteOutcome { object, warnings, .. } = written;
+        let view = self.view_of_written(object, &name.tag).await?;
+        Ok(Written::created(view).warning(warnings))
     }
 }
 
@@ -276,11 +278,11 @@ impl<V: TagView> TagHandler<V> {
             .streams
             .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Store), change)
             .await?;
-        let WriteOutcome { object, extra: (set, warnings), .. } = written;
+        let WriteOutcome { object, warnings, extra: (set, of_fields), .. } = written;
         let view = self.view_of_written(object, &name.tag).await?;
         let written =
             if set == TagWrite::Created { Written::created(view) } else { Written::updated(view) };
-        Ok(TagUpdate::Written(written.warning(warnings)))
+        Ok(TagUpdate::Written(written.warning(of_fields).warning(warnings)))
     }
 
     /// Completes and validates a new view.
@@ -417,6 +419,10 @@ impl UpdateStrategy<ImageStream> for TagWriteStrategy {
         now: Time,
     ) -> ValidationErrors {
         self.0.streams.strategy().resolve(old, new, others, WriteTarget::Tag, now)
+    }
+
+    fn warnings(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<String> {
+        self.0.streams.strategy().warnings(old, new)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {
