@@ -8,17 +8,18 @@ use crate::meta::Status;
 use crate::store::Key;
 
 /// Objects that change together with another one, such as the images of an image stream.
-pub trait Companions: Sync {
+pub trait Companions<T>: Sync {
     /// The result of the changes.
     type Outcome: Send;
 
-    /// Decides the changes from the current entries. Runs again after each conflict with another
-    /// write.
+    /// Decides the changes from the current entries. `new` is the object that the write stores. Runs
+    /// again after each conflict with another write.
     ///
     /// # Errors
     /// The Status of a change that is not possible. Nothing is stored then.
     fn decide(
         &self,
+        new: &T,
         read_set: &ReadSet,
         admitted: &Admitted,
     ) -> Result<CompanionDecision<Self::Outcome>, Status>;
@@ -37,10 +38,10 @@ pub enum CompanionDecision<R> {
 /// No other objects.
 pub(super) struct NoCompanions;
 
-impl Companions for NoCompanions {
+impl<T> Companions<T> for NoCompanions {
     type Outcome = ();
 
-    fn decide(&self, _: &ReadSet, _: &Admitted) -> Result<CompanionDecision<()>, Status> {
+    fn decide(&self, _: &T, _: &ReadSet, _: &Admitted) -> Result<CompanionDecision<()>, Status> {
         Ok(CompanionDecision::Write(Vec::new(), ()))
     }
 }

@@ -135,7 +135,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     ///
     /// # Errors
     /// The errors of [`ObjectStore::write`] and of the companions, and 422 if they read too much.
-    pub async fn write_jointly<X: Send, C: Companions>(
+    pub async fn write_jointly<X: Send, C: Companions<T>>(
         &self,
         actor: &Actor,
         namespace: &str,
@@ -184,7 +184,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// Runs one attempt on the current entries.
-    fn attempt<X, E, C: Companions>(
+    fn attempt<X, E, C: Companions<T>>(
         &self,
         task: &WriteTask<'_, T, E, C>,
         reviews: &ReviewedAccess,
@@ -243,7 +243,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             return Err(self.already_exists(task.name, entry));
         }
         let effect = effect(old.as_ref(), &mut new);
-        let (mut changes, companions) = match task.companions.decide(read_set, admitted)? {
+        let (mut changes, companions) = match task.companions.decide(&new, read_set, admitted)? {
             CompanionDecision::Read(keys) => return Ok(UpdateDecision::Read(keys)),
             CompanionDecision::Admit(attributes) => return Ok(UpdateDecision::Admit(attributes)),
             CompanionDecision::Write(changes, outcome) => (changes, outcome),

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::api::{Image, ImageImportStatus};
+use crate::api::{Image, ImageImportStatus, ImageStream};
 use crate::domain::{import, proof};
 use crate::meta::{ObjectMeta, Status, Time};
 use crate::registry::admission::chain::Admitted;
@@ -83,11 +83,12 @@ impl<'a> ImportedImageSet<'a> {
     }
 }
 
-impl Companions for ImportedImageSet<'_> {
+impl Companions<ImageStream> for ImportedImageSet<'_> {
     type Outcome = StoredIdentities;
 
     fn decide(
         &self,
+        _: &ImageStream,
         read_set: &ReadSet,
         admitted: &Admitted,
     ) -> Result<CompanionDecision<StoredIdentities>, Status> {
