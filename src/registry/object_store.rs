@@ -96,7 +96,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 
     /// The key prefix of a namespace, or of all objects when `namespace` is empty.
-    fn prefix(&self, namespace: &str) -> String {
+    pub(crate) fn prefix(&self, namespace: &str) -> String {
         keys::prefix(self.resource, namespace, 0)
     }
 

@@ -15,13 +15,13 @@ use super::frame_buffer::FrameBuffer;
 use crate::endpoints::response::ApiResponse;
 use crate::endpoints::response_body::{Interrupted, ResponseBody};
 use crate::meta::{Kind, Status, Time};
-use crate::registry::storage_errors::status_of;
+use crate::registry::storage_errors::status_of_watch_error;
 use crate::registry::watch::{
     Bookmarks, CachedEvent, EncodingId, InitialEventsEnd, ObjectWatch, WatchCursor, WatchPhase,
     WatchScope,
 };
 use crate::registry::workload::Workload;
-use crate::store::{Revision, StoreError, WatchError};
+use crate::store::{Revision, WatchError};
 
 /// The annotation of the bookmark after the initial events (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -250,17 +250,6 @@ async fn next_affordable<T: Kind>(
 /// do not change must advance, or its position would be compacted.
 fn next_timer(now: Instant, deadline: Instant) -> Instant {
     deadline.min(now + BOOKMARK_INTERVAL)
-}
-
-/// The status of the ERROR event.
-fn status_of_watch_error(why: WatchError) -> Status {
-    match why {
-        WatchError::Compacted { requested, compacted } => {
-            Status::expired(format!("too old resource version: {requested} ({compacted})"))
-        }
-        WatchError::Store(error) => status_of(&error),
-        WatchError::Closed => status_of(&StoreError::Closed),
-    }
 }
 
 #[cfg(test)]
