@@ -126,11 +126,10 @@ impl AllowedRegistries {
         from: &ObjectReference,
         policy: &TagImportPolicy,
     ) -> Option<field::Error> {
-        let refusal = self.import_refusal(from, policy)?;
-        Some(field::Error::forbidden(path, refusal))
+        Some(field::Error::forbidden(path, self.import_refusal(from, policy)?))
     }
 
-    /// Returns the reason why an import from a source is refused; none for one that is not.
+    /// Returns the reason why a source may not be imported.
     pub fn import_refusal(
         &self,
         from: &ObjectReference,
@@ -283,7 +282,8 @@ fn canonical(reference: &Reference) -> String {
     reference.with_client_defaults().repository().exact()
 }
 
-fn is_insecure(metadata: &ObjectMeta) -> bool {
+/// Returns true if the annotations of a stream or tag permit HTTP.
+pub(super) fn is_insecure(metadata: &ObjectMeta) -> bool {
     metadata.annotations.get(INSECURE).is_some_and(|value| value == "true")
 }
 

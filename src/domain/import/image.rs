@@ -33,6 +33,8 @@ pub struct ImportedImage {
     pub image: Image,
     /// Images of a manifest list.
     pub manifests: Vec<Image>,
+    /// Digest of the manifest that the pull spec names. It may be a list that the image represents.
+    pub source: String,
 }
 
 /// Returns the image that a manifest describes, in `repository`.

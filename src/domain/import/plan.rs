@@ -165,6 +165,13 @@ fn unparsable(name: &str) -> ImageTarget {
 }
 
 impl ManifestRequest {
+    /// Returns a text that equal requests share: pull spec, treatment of lists, platform. The
+    /// transport does not count.
+    pub fn fingerprint(&self) -> String {
+        let PreferredPlatform { architecture, os } = &self.platform;
+        format!("{} {:?} {os}/{architecture}", self.normalized(), self.mode)
+    }
+
     /// Returns the pull spec with the defaults of container clients, as in errors.
     pub fn normalized(&self) -> String {
         let reference = self.repository.with_client_defaults();

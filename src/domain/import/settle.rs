@@ -17,15 +17,50 @@ use crate::meta::{Status, Time};
 /// Annotation of a stream with the time of the last import that changed it.
 pub const CHECKED: &str = "openshift.io/image.dockerRepositoryCheck";
 /// Type of the condition of a failed import.
-const IMPORT_SUCCESS: &str = "ImportSuccess";
+pub(super) const IMPORT_SUCCESS: &str = "ImportSuccess";
 
 /// Parameters of the changes.
 #[derive(Clone, Copy, Debug)]
-pub struct SettleContext {
+pub struct SettleContext<'a> {
     /// Maximum number of events per tag.
     pub max_history: MaxTagHistory,
     /// Time of the import.
     pub now: Time,
+    /// Tags whose results count.
+    pub scope: SettleScope<'a>,
+    /// Treatment of the annotation [`CHECKED`].
+    pub mark: RepositoryMark,
+}
+
+/// Tags whose results count.
+#[derive(Clone, Copy, Debug)]
+pub enum SettleScope<'a> {
+    /// All tags of the import.
+    All,
+    /// The tags whose spec is still that of this stream, for which they were fetched.
+    UnchangedSince(&'a ImageStream),
+}
+
+/// Treatment of the annotation [`CHECKED`], which ends the import of `spec.dockerImageRepository`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepositoryMark {
+    /// The import sets it.
+    Set,
+    /// A repository that was not imported yet stays without it.
+    KeepPending,
+}
+
+impl SettleScope<'_> {
+    /// Returns true if the results of a tag count for the current stream.
+    pub fn contains(&self, stream: &ImageStream, tag: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::UnchangedSince(before) => {
+                let spec_tag = tags::spec_tag(stream, tag);
+                spec_tag.is_some() && spec_tag == tags::spec_tag(before, tag)
+            }
+        }
+    }
 }
 
 /// Adds the results of an import to `stream`, which is the current or a new, empty stream: events
@@ -38,7 +73,7 @@ pub fn settle(
     stream: &mut ImageStream,
     spec: &ImageStreamImportSpec,
     results: &ImageStreamImportStatus,
-    context: SettleContext,
+    context: SettleContext<'_>,
 ) {
     let before = stream.clone();
     let settling = Settling { generation: stream.metadata.generation.saturating_add(1), context };
@@ -59,7 +94,9 @@ pub fn settle(
         }
     }
     for (spec, result) in spec.images.iter().zip(&results.images) {
-        let Some(to) = &spec.to else { continue };
+        let Some(to) = spec.to.as_ref().filter(|to| context.scope.contains(stream, &to.name)) else {
+            continue;
+        };
         let target = TagTarget {
             tag: &to.name,
             from: spec.from.name.clone(),
@@ -77,7 +114,13 @@ pub fn settle(
             }
         }
     }
-    let annotations = &mut stream.metadata.annotations;
+    let annotations = &stream.metadata.annotations;
+    let is_pending = context.mark == RepositoryMark::KeepPending
+        && !stream.spec.docker_image_repository.is_empty()
+        && !annotations.contains_key(CHECKED);
+    if is_pending {
+        return;
+    }
     if !annotations.contains_key(CHECKED) || *stream != before {
         stream.metadata.annotations.insert(CHECKED.into(), context.now.to_string());
     }
@@ -113,14 +156,18 @@ fn success(result: &ImageImportStatus) -> Option<SuccessfulImport<'_>> {
 }
 
 /// One run of [`settle`].
-struct Settling {
+struct Settling<'a> {
     /// Generation of the stream after the change.
     generation: i64,
-    context: SettleContext,
+    context: SettleContext<'a>,
 }
 
-impl Settling {
-    /// Records a failed import, unless the same failure is recorded already.
+impl Settling<'_> {
+    /// Records a failed import. If the same failure is recorded already, only its generation rises to
+    /// that of the spec tag.
+    ///
+    /// Difference: in the reference, such a failure keeps its generation, so that a tag that was
+    /// changed seems to wait for its import for ever.
     fn add_condition(&self, stream: &mut ImageStream, tag: &str, status: &Status) {
         let message = match status.message.as_str() {
             "" => "unknown error prevented import",
@@ -134,8 +181,10 @@ impl Settling {
             message: message.into(),
             generation: self.generation,
         };
+        let requested = tags::spec_tag(stream, tag).and_then(|tag| tag.generation);
         let conditions = &mut tag_history::get_or_insert(&mut stream.status.tags, tag).conditions;
-        if conditions.iter().any(|known| is_same(known, &condition)) {
+        if let Some(known) = conditions.iter_mut().find(|known| is_same(known, &condition)) {
+            known.generation = known.generation.max(requested.unwrap_or_default());
             return;
         }
         *conditions = vec![condition];

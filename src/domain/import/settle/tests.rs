@@ -9,8 +9,13 @@ use crate::domain::import::ImportFailure;
 use crate::domain::stream_strategy::{self, WriteTarget};
 use crate::meta::Kind;
 
-fn at(seconds: i64) -> SettleContext {
-    SettleContext { max_history: MaxTagHistory(None), now: Time::from_unix_seconds(seconds) }
+fn at(seconds: i64) -> SettleContext<'static> {
+    SettleContext {
+        max_history: MaxTagHistory(None),
+        now: Time::from_unix_seconds(seconds),
+        scope: SettleScope::All,
+        mark: RepositoryMark::Set,
+    }
 }
 
 /// An image of the repository `r.io/a`.
