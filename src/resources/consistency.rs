@@ -54,6 +54,8 @@ impl ConsistencyCheck {
             Ok(StoredEntry::Superseded(_)) => {
                 self.superseded.1.insert(entry.key.clone());
             }
+            // A row without its stream is replaced when a stream of that name is imported.
+            Ok(StoredEntry::Sources) => {}
             Ok(StoredEntry::Unknown) => {
                 self.problems.push(format!("this version does not know the key {}", entry.key))
             }

@@ -5,24 +5,21 @@ use std::sync::Arc;
 
 use super::api_version::API;
 use super::catalog::Catalog;
-use super::import::{ImageImporter, ImportedImageSet};
+use super::import::{ImageImporter, ImportRecorder, RecordRules};
 use crate::api::{GROUP, ImageImportStatus, ImageStream, ImageStreamImport};
 use crate::auth::ResourceAction;
-use crate::domain::import::{self, SettleContext};
-use crate::domain::stream_strategy::{self, WriteTarget};
+use crate::domain::import::{self, RepositoryMark, SettleScope};
 use crate::domain::{names, tag_edit, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::meta::{GroupResource, Kind, Status, Time, field};
+use crate::meta::{GroupResource, Kind, ObjectMeta, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
 use crate::registry::permission::Permission;
-use crate::registry::strategy::{Dependencies, Dependency, UpdateStrategy, ValidationErrors};
 use crate::registry::verbs::{Create, Scope};
 use crate::registry::workload::Workload;
-use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 
 const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreamimports" };
 
@@ -38,14 +35,13 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>, importer: Arc<ImageImporter>) -> 
 pub(super) struct Imports {
     catalog: Arc<Catalog>,
     importer: Arc<ImageImporter>,
-    strategy: ImportWriteStrategy,
+    recorder: ImportRecorder,
 }
 
 impl Imports {
     /// The handler of imports into the streams of a catalog.
     pub(super) fn new(catalog: &Arc<Catalog>, importer: Arc<ImageImporter>) -> Self {
-        let strategy = ImportWriteStrategy(catalog.clone());
-        Self { catalog: catalog.clone(), importer, strategy }
+        Self { catalog: catalog.clone(), importer, recorder: ImportRecorder::new(catalog) }
     }
 }
 
@@ -64,11 +60,16 @@ impl Create<ImageStreamImport> for Imports {
         let (load, name) = (Workload::default(), &import.metadata.name);
         let stream = self.catalog.streams.find(&load, at.namespace(), name).await?;
         check_version(&import, stream.as_ref())?;
-        import.status = self.importer.run(actor, at.namespace(), &import, stream.as_ref()).await?;
+        let fetched = self.importer.run(actor, at.namespace(), &import, stream.as_ref()).await?;
         drop(stream);
         if import.spec.import {
-            self.store(actor, at, &mut import).await?;
+            let rules = RecordRules { scope: SettleScope::All, mark: RepositoryMark::Set };
+            let base = |import: &ImageStreamImport, old: Option<&ImageStream>| {
+                base_stream(actor.now, import, old)
+            };
+            self.recorder.record(actor, &mut import, fetched, rules, base).await?;
         } else {
+            import.status = fetched.status;
             show_unstored(&mut import);
         }
         Ok(Written::created(import))
@@ -107,59 +108,6 @@ impl Imports {
         }
         reject_invalid(import, &errors)
     }
-
-    /// Stores the images of a fetched import, and its results in the stream.
-    async fn store(
-        &self,
-        actor: &Actor,
-        at: &ObjectRef,
-        import: &mut ImageStreamImport,
-    ) -> Result<(), Status> {
-        let mut images = ImportedImageSet::new(&self.catalog);
-        for result in stored_results(import) {
-            images.add(result, actor.now);
-        }
-        let unstored = |image: &mut crate::api::Image| {
-            import::drop_content(image);
-            image.metadata.creation_timestamp = None;
-        };
-        all_results(import).for_each(|result| {
-            result.image.iter_mut().chain(&mut result.manifests).for_each(unstored);
-        });
-        let context = SettleContext { max_history: self.catalog.tag_history, now: actor.now };
-        let name = import.metadata.name.clone();
-        let edit = |old: Option<&ImageStream>| {
-            check_version(import, old)?;
-            let mut stream = match old {
-                Some(old) => old.clone(),
-                None => {
-                    let mut stream = tag_edit::empty_stream(at.namespace(), &name);
-                    metadata::prepare_create(at.namespace(), actor.now, &mut stream.metadata)?;
-                    stream
-                }
-            };
-            import::settle(&mut stream, &import.spec, &import.status, context);
-            Ok((stream, ()))
-        };
-        let request = WriteRequest {
-            strategy: &self.strategy,
-            creation: AllowCreate::Free,
-            purpose: WritePurpose::Store,
-        };
-        let written = self
-            .catalog
-            .streams
-            .write_jointly(actor, at.namespace(), &name, request, edit, &images)
-            .await?;
-        for result in all_results(import) {
-            let images = result.image.iter_mut().chain(&mut result.manifests);
-            images.for_each(|image| written.companions.show(image, written.revision));
-        }
-        let mut stream = written.write.object;
-        self.strategy.decorate(&mut stream);
-        import.status.import = Some(Box::new(stream));
-        Ok(())
-    }
 }
 
 /// Completes and validates an import.
@@ -175,6 +123,22 @@ fn prepare_and_validate(
     errors.append(metadata::validate_with(&import.metadata, names::stream_name_errors));
     reject_invalid(&import, &errors)?;
     Ok(import)
+}
+
+/// Returns the stream that an import changes: the current one, or else a new one.
+fn base_stream(
+    now: Time,
+    import: &ImageStreamImport,
+    old: Option<&ImageStream>,
+) -> Result<ImageStream, Status> {
+    check_version(import, old)?;
+    if let Some(old) = old {
+        return Ok(old.clone());
+    }
+    let ObjectMeta { namespace, name, .. } = &import.metadata;
+    let mut stream = tag_edit::empty_stream(namespace, name);
+    metadata::prepare_create(namespace, now, &mut stream.metadata)?;
+    Ok(stream)
 }
 
 /// Rejects an import that is based on another version of the stream.
@@ -194,20 +158,6 @@ fn check_version(import: &ImageStreamImport, stream: Option<&ImageStream>) -> Re
             Err(Status::conflict(resource, &import.metadata.name, &why))
         }
     }
-}
-
-/// The results of an import.
-fn all_results(import: &mut ImageStreamImport) -> impl Iterator<Item = &mut ImageImportStatus> {
-    let repository = import.status.repository.iter_mut().flat_map(|it| &mut it.images);
-    repository.chain(&mut import.status.images)
-}
-
-/// The results whose images are stored: those with a target tag.
-fn stored_results(import: &mut ImageStreamImport) -> impl Iterator<Item = &mut ImageImportStatus> {
-    let repository = import.status.repository.iter_mut().flat_map(|it| &mut it.images);
-    let images = import.spec.images.iter().zip(&mut import.status.images);
-    let images = images.filter(|(spec, _)| spec.to.is_some()).map(|(_, result)| result);
-    repository.chain(images)
 }
 
 /// Shows images that are not stored: without identity, and without manifest and configuration unless
@@ -238,39 +188,5 @@ fn reject_invalid(import: &ImageStreamImport, errors: &field::Errors) -> Result<
         Ok(())
     } else {
         Err(Status::invalid(kind, &import.metadata.name, errors))
-    }
-}
-
-/// The strategy for writing a stream with the results of an import: spec and status may change.
-struct ImportWriteStrategy(Arc<Catalog>);
-
-impl UpdateStrategy<ImageStream> for ImportWriteStrategy {
-    fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
-        match old {
-            Some(old) => stream_strategy::prepare_for_update(old, new, WriteTarget::Tag),
-            None => {
-                let status = std::mem::take(&mut new.status);
-                stream_strategy::prepare_for_create(new);
-                new.status = status;
-            }
-        }
-    }
-
-    fn dependencies(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
-        self.0.streams.strategy().dependencies(old, new)
-    }
-
-    fn validate(
-        &self,
-        old: Option<&ImageStream>,
-        new: &mut ImageStream,
-        others: &Dependencies<ImageStream>,
-        now: Time,
-    ) -> ValidationErrors {
-        self.0.streams.strategy().resolve(old, new, others, WriteTarget::Tag, now)
-    }
-
-    fn decorate(&self, stream: &mut ImageStream) {
-        self.0.streams.strategy().decorate(stream);
     }
 }

@@ -28,6 +28,7 @@ mod imagestreamtags;
 mod imagetags;
 pub mod import;
 pub mod import_export;
+mod import_sources;
 mod internal_field;
 mod manifest_lists;
 mod packed_view;

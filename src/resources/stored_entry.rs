@@ -1,7 +1,7 @@
 //! The kinds of entries in a store.
 
 use super::strategies::{ImageStrategy, StreamStrategy};
-use super::{manifest_lists, packed_view};
+use super::{import_sources, manifest_lists, packed_view};
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
@@ -20,6 +20,8 @@ pub(super) enum StoredEntry {
     Derived,
     /// The unproved form of an image that a proof replaced.
     Superseded(Box<Image>),
+    /// The sources of imported tags of a stream.
+    Sources,
     /// An entry that this version does not know.
     Unknown,
 }
@@ -60,6 +62,10 @@ impl StoredEntry {
                     Err(name_mismatch(entry))
                 }
             }
+            Some(("importsources", _)) => match import_sources::decode(Some(entry)) {
+                Ok(_) => Ok(Self::Sources),
+                Err(status) => Err(status.hidden.unwrap_or(status.message)),
+            },
             _ if [manifest_lists::children_key(""), packed_view::key("")]
                 .iter()
                 .any(|place| key.starts_with(place.as_str())) =>

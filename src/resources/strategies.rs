@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{internal_field, manifest_lists, packed_view, superseded_images};
+use super::{import_sources, internal_field, manifest_lists, packed_view, superseded_images};
 use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::import_warnings::import_warnings;
@@ -267,6 +267,15 @@ impl Strategy<ImageStream> for StreamStrategy {
 
     fn name_errors(&self, name: &str) -> Vec<&'static str> {
         names::stream_name_errors(name)
+    }
+
+    fn derived_rows(
+        &self,
+        _: &str,
+        old: Option<&ImageStream>,
+        new: Option<&ImageStream>,
+    ) -> Vec<Change> {
+        import_sources::deleted(old, new).into_iter().collect()
     }
 
     fn encode(&self, stream: &ImageStream) -> Vec<u8> {

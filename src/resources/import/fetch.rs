@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::failure::{self, Subject};
+use super::failure::{FetchFailure, Subject};
 use crate::api::Image;
 use crate::domain::digest::Digest;
 use crate::domain::import::{
@@ -22,13 +22,15 @@ use crate::oci::{
 
 /// Maximum number of concurrent requests of an import.
 const CONCURRENCY: usize = 16;
+/// Maximum number of concurrent checks of an import. A registry may answer one with a manifest.
+const CHECKS: usize = 4;
 /// Maximum number of images of a manifest list that is imported with all its images.
 const MAX_LIST_IMAGES: usize = 200;
 /// Maximum size of the manifests and configurations of an import, in bytes.
 const MAX_CONTENT_BYTES: usize = 32 << 20;
 
 /// Result of a fetch.
-pub(super) type FetchResult = Result<ImportedImage, ImportFailure>;
+pub(super) type FetchResult = Result<ImportedImage, FetchFailure>;
 
 /// The requests of one import.
 pub(super) struct Fetcher<'a> {
@@ -51,6 +53,25 @@ impl<'a> Fetcher<'a> {
         stream::iter(fetches).buffered(CONCURRENCY).collect().await
     }
 
+    /// Gets the digests of sources, in the order of the requests. Usually no manifest is fetched.
+    pub(super) async fn digests(
+        &self,
+        requests: &[ManifestRequest],
+    ) -> Vec<Result<Digest, FetchFailure>> {
+        let heads: Vec<_> = requests.iter().map(|request| self.digest(request)).collect();
+        stream::iter(heads).buffered(CHECKS).collect().await
+    }
+
+    async fn digest(&self, request: &ManifestRequest) -> Result<Digest, FetchFailure> {
+        let failed =
+            |error: RegistryError| FetchFailure::of(&error, Subject::Image, &request.repository);
+        let repository =
+            Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
+        let version = version_of(&request.version).map_err(failed)?;
+        // Without a permit: such a request holds no content.
+        self.session.head(&repository, &version, security(request.transport)).await.map_err(failed)
+    }
+
     /// Lists the tags of a repository.
     ///
     /// # Errors
@@ -58,8 +79,8 @@ impl<'a> Fetcher<'a> {
     pub(super) async fn tags(
         &self,
         request: &RepositoryRequest,
-    ) -> Result<Vec<String>, ImportFailure> {
-        let failed = |error: RegistryError| failure::of(&error, Subject::Tags, &request.repository);
+    ) -> Result<Vec<String>, FetchFailure> {
+        let failed = |error: RegistryError| FetchFailure::of(&error, Subject::Tags, &request.repository);
         let repository =
             Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
         let _permit = self.permit().await;
@@ -68,27 +89,28 @@ impl<'a> Fetcher<'a> {
 
     async fn image(&self, request: &ManifestRequest) -> FetchResult {
         let failed =
-            |error: RegistryError| failure::of(&error, Subject::Image, &request.repository);
+            |error: RegistryError| FetchFailure::of(&error, Subject::Image, &request.repository);
         let repository =
             Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
         let version = version_of(&request.version).map_err(failed)?;
         let target = FetchTarget { request, repository: &repository };
         let top = self.manifest(target, &version).await?;
+        let source = top.fetched.digest.to_string();
         if !manifest::is_list(top.fetched.media_type) {
             let image = self.described(target, top).await?;
-            return Ok(ImportedImage { image, manifests: Vec::new() });
+            return Ok(ImportedImage { image, manifests: Vec::new(), source });
         }
         let list = top.list()?;
         match request.mode {
             ListImportMode::Legacy => {
                 let image = self.representative(target, &list).await?;
-                Ok(ImportedImage { image, manifests: Vec::new() })
+                Ok(ImportedImage { image, manifests: Vec::new(), source })
             }
             ListImportMode::PreserveOriginal => {
                 let manifests = self.parts(target, &list).await?;
                 let content = top.content(String::new());
                 let image = import::list_of(content, &request.repository, self.now)?;
-                Ok(ImportedImage { image, manifests })
+                Ok(ImportedImage { image, manifests, source })
             }
         }
     }
@@ -98,13 +120,14 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         list: &ManifestList,
-    ) -> Result<Vec<Image>, ImportFailure> {
+    ) -> Result<Vec<Image>, FetchFailure> {
         let count = list.manifests.len();
         if count > MAX_LIST_IMAGES {
-            return Err(ImportFailure::Content(format!(
+            let text = format!(
                 "the manifest list has {count} images, and an import takes at most \
                  {MAX_LIST_IMAGES}: import it in the mode Legacy, or single images by digest"
-            )));
+            );
+            return Err(ImportFailure::Content(text).into());
         }
         let parts: Vec<_> = list.manifests.iter().map(|entry| self.part(target, entry)).collect();
         stream::iter(parts).buffered(CONCURRENCY).try_collect().await
@@ -115,7 +138,7 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         entry: &ManifestDescriptor,
-    ) -> Result<Image, ImportFailure> {
+    ) -> Result<Image, FetchFailure> {
         let part = self.entry(target, entry).await?;
         match manifest::is_list(part.fetched.media_type) {
             true => self.representative(target, &part.list()?).await,
@@ -128,13 +151,13 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         list: &ManifestList,
-    ) -> Result<Image, ImportFailure> {
+    ) -> Result<Image, FetchFailure> {
         let chosen = import::choose(list, &target.request.platform)
             .ok_or_else(|| ImportFailure::Registry("no manifests in manifest list".into()))?;
         let part = self.entry(target, chosen).await?;
         if manifest::is_list(part.fetched.media_type) {
             let text = "unsupported image manifest type: a manifest list in a manifest list";
-            return Err(ImportFailure::Content(text.into()));
+            return Err(ImportFailure::Content(text.into()).into());
         }
         self.described(target, part).await
     }
@@ -143,7 +166,7 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         entry: &ManifestDescriptor,
-    ) -> Result<LoadedManifest, ImportFailure> {
+    ) -> Result<LoadedManifest, FetchFailure> {
         let digest = entry.digest.parse().map_err(|why| {
             ImportFailure::Registry(format!("the manifest list has an invalid digest: {why}"))
         })?;
@@ -154,8 +177,8 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         version: &ManifestReference,
-    ) -> Result<LoadedManifest, ImportFailure> {
-        let permit = self.permit().await;
+    ) -> Result<LoadedManifest, FetchFailure> {
+        let permits = self.permits().await;
         let security = security(target.request.transport);
         let fetched = self.session.manifest(target.repository, version, security).await;
         drop(permit);
@@ -171,7 +194,7 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         part: LoadedManifest,
-    ) -> Result<Image, ImportFailure> {
+    ) -> Result<Image, FetchFailure> {
         let config = self.config(target, &part).await?;
         let source = part.fetched.source.clone();
         let mut image =
@@ -190,7 +213,7 @@ impl<'a> Fetcher<'a> {
         target: FetchTarget<'_>,
         source: &PullSource,
         layers: Vec<Digest>,
-    ) -> Result<HashMap<String, i64>, ImportFailure> {
+    ) -> Result<HashMap<String, i64>, FetchFailure> {
         let sizes: Vec<_> =
             layers.into_iter().map(|layer| self.layer_size(target, source, layer)).collect();
         stream::iter(sizes).buffered(CONCURRENCY).try_collect().await
@@ -201,8 +224,8 @@ impl<'a> Fetcher<'a> {
         target: FetchTarget<'_>,
         source: &PullSource,
         digest: Digest,
-    ) -> Result<(String, i64), ImportFailure> {
-        let _permit = self.permit().await;
+    ) -> Result<(String, i64), FetchFailure> {
+        let _permits = self.permits().await;
         let size = self.session.blob_size(source, &digest).await;
         let size = size.map_err(|error| target.failure(&error))?.unwrap_or_default();
         Ok((digest.to_string(), i64::try_from(size).unwrap_or_default()))
@@ -213,7 +236,7 @@ impl<'a> Fetcher<'a> {
         &self,
         target: FetchTarget<'_>,
         part: &LoadedManifest,
-    ) -> Result<String, ImportFailure> {
+    ) -> Result<String, FetchFailure> {
         if !manifest::has_config(part.fetched.media_type) {
             return Ok(String::new());
         }
@@ -232,14 +255,17 @@ impl<'a> Fetcher<'a> {
     }
 
     /// Counts content that is kept until the end of the import.
-    fn charge(&self, bytes: usize) -> Result<(), ImportFailure> {
+    fn charge(&self, bytes: usize) -> Result<(), FetchFailure> {
         let before = self.content_bytes.fetch_add(bytes, Ordering::Relaxed);
         match before.saturating_add(bytes) <= MAX_CONTENT_BYTES {
             true => Ok(()),
-            false => Err(ImportFailure::Content(format!(
-                "the manifests and configurations of the import take more than \
-                 {MAX_CONTENT_BYTES} bytes: import fewer images at once"
-            ))),
+            false => {
+                let text = format!(
+                    "the manifests and configurations of the import take more than \
+                     {MAX_CONTENT_BYTES} bytes: import fewer images at once"
+                );
+                Err(ImportFailure::Content(text).into())
+            }
         }
     }
 
@@ -257,8 +283,8 @@ struct FetchTarget<'a> {
 }
 
 impl FetchTarget<'_> {
-    fn failure(&self, error: &RegistryError) -> ImportFailure {
-        failure::of(error, Subject::Image, &self.request.repository)
+    fn failure(&self, error: &RegistryError) -> FetchFailure {
+        FetchFailure::of(error, Subject::Image, &self.request.repository)
     }
 }
 

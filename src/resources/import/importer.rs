@@ -3,20 +3,29 @@
 use futures_util::future;
 
 use super::credentials;
+use super::failure::{FailureDetails, FetchFailure};
 use super::fetch::{FetchResult, Fetcher};
+use super::fetched_import::FetchedImport;
 use super::options::{BulkImportLimit, Options};
 use super::places::ImportPlaces;
 use super::result::{self, ResultBuilder};
-use crate::api::{ImageStream, ImageStreamImport, ImageStreamImportStatus, RepositoryImportStatus};
+use crate::api::{
+    ImageImportStatus, ImageStream, ImageStreamImport, ImageStreamImportStatus,
+    RepositoryImportStatus,
+};
 use crate::cluster::Secrets;
+use crate::domain::digest::Digest;
 use crate::domain::import::{
-    self, ImportFailure, ImportPlan, ManifestRequest, RepositoryRequest, TagSelection,
+    self, FailureClass, ImportPlan, ManifestRequest, RepositoryRequest, TagSelection,
 };
 use crate::meta::{Status, Time};
-use crate::oci::{Keyring, RegistryClient};
+use crate::oci::{Keyring, PullSession, RegistryClient};
 use crate::registry::actor::Actor;
 
-/// ImageImporter of images from external registries.
+/// Maximum number of concurrent requests to registries. Each may hold a configuration of 8 MiB.
+const MAX_REQUESTS: usize = 32;
+
+/// Importer of images from external registries.
 pub struct ImageImporter {
     client: RegistryClient,
     secrets: Secrets,
@@ -35,8 +44,8 @@ impl ImageImporter {
         }
     }
 
-    /// Fetches the images of a valid import into `stream`, if that exists. Nothing is stored; images
-    /// have their manifests and configurations.
+    /// Fetches the images of a valid import into `stream`, if that exists, in a place for the user.
+    /// Nothing is stored; images have their manifests and configurations.
     ///
     /// # Errors
     /// 429 if too many imports run, and 503 if the credentials of the namespace cannot be read.
@@ -47,15 +56,53 @@ impl ImageImporter {
         namespace: &str,
         import: &ImageStreamImport,
         stream: Option<&ImageStream>,
-    ) -> Result<ImageStreamImportStatus, Status> {
+    ) -> Result<FetchedImport, Status> {
         let _place = self.places.take(&actor.user).await?;
+        let session = self.session(namespace).await?;
+        Ok(self.fetch(&session, import, stream, actor.now).await)
+    }
+
+    /// Opens a session with the credentials of a namespace.
+    ///
+    /// # Errors
+    /// 503 if the credentials of the namespace cannot be read.
+    pub(in crate::resources) async fn session(
+        &self,
+        namespace: &str,
+    ) -> Result<PullSession, Status> {
         let keyring = credentials::keyring(&self.secrets, namespace).await.map_err(|why| {
             let text = "the pull secrets of the namespace cannot be read now: try again later";
             Status { hidden: Some(why.to_string()), ..Status::unavailable(text) }
         })?;
+        Ok(self.client.session(keyring))
+    }
+
+    /// Gets the digests of sources, in the order of the requests, or the reasons for failures.
+    pub(in crate::resources) async fn digests(
+        &self,
+        session: &PullSession,
+        requests: &[ManifestRequest],
+        now: Time,
+    ) -> Vec<Result<Digest, (Status, FailureDetails)>> {
+        let digests = Fetcher::new(session, &self.requests, now).digests(requests).await;
+        let digests = digests.into_iter().zip(requests).map(|(digest, request)| {
+            digest.map_err(|FetchFailure { reason, details }| {
+                (reason.status(&request.normalized()), details)
+            })
+        });
+        digests.collect()
+    }
+
+    /// Fetches the images of a valid import into `stream`, if that exists.
+    pub(in crate::resources) async fn fetch(
+        &self,
+        session: &PullSession,
+        import: &ImageStreamImport,
+        stream: Option<&ImageStream>,
+        now: Time,
+    ) -> FetchedImport {
         let plan = ImportPlan::new(import, stream);
-        let session = self.client.session(keyring);
-        let fetcher = Fetcher::new(&session, actor.now);
+        let fetcher = Fetcher::new(session, &self.requests, now);
         let tags = async {
             match &plan.repository {
                 Some(request) => Some((request, fetcher.tags(request).await)),
@@ -63,28 +110,48 @@ impl ImageImporter {
             }
         };
         let (mut images, tags) = future::join(fetcher.images(&plan.requests), tags).await;
-        self.retry_without_secrets(namespace, &plan.requests, &mut images, actor.now).await;
+        self.retry_without_secrets(&plan.requests, &mut images, now).await;
         let known = KnownImages { requests: &plan.requests, results: &images };
         let mut results = ResultBuilder::default();
-        let repository = match tags {
-            None => None,
+        let (repository, repository_failure) = match tags {
+            None => (None, None),
             Some((request, Ok(tags))) => {
-                Some(self.repository(&fetcher, request, tags, known, &mut results).await)
+                let (status, failure) =
+                    self.repository(&fetcher, request, tags, known, &mut results).await;
+                (Some(status), failure)
             }
             Some((request, Err(failure))) => {
-                let status = import::repository_status(&failure, &request.repository.exact());
-                Some(RepositoryImportStatus { status, ..RepositoryImportStatus::default() })
+                let status =
+                    import::repository_status(&failure.reason, &request.repository.exact());
+                let status = RepositoryImportStatus { status, ..RepositoryImportStatus::default() };
+                (Some(status), Some(failure.details))
             }
         };
-        let images = plan.images.iter().map(|target| match &target.request {
-            Ok(at) => results.image(&images[*at], &plan.requests[*at].normalized(), &target.tag),
-            Err(status) => crate::api::ImageImportStatus {
-                status: (**status).clone(),
-                tag: target.tag.clone(),
-                ..Default::default()
-            },
-        });
-        Ok(ImageStreamImportStatus { import: None, repository, images: images.collect() })
+        let mut fetched = FetchedImport {
+            status: ImageStreamImportStatus { import: None, repository, images: Vec::new() },
+            sources: Vec::new(),
+            failures: Vec::new(),
+            repository_failure,
+        };
+        for target in &plan.images {
+            let (status, source, failure) = match &target.request {
+                Ok(at) => {
+                    let (result, request) = (&images[*at], &plan.requests[*at]);
+                    let status = results.image(result, &request.normalized(), &target.tag);
+                    let source = result.as_ref().ok().filter(|_| status.image.is_some());
+                    let source = source.map(|it| (request.fingerprint(), it.source.clone()));
+                    (status, source, result.as_ref().err().map(|failure| failure.details.clone()))
+                }
+                Err(status) => {
+                    let (status, tag) = ((**status).clone(), target.tag.clone());
+                    (ImageImportStatus { status, tag, ..Default::default() }, None, None)
+                }
+            };
+            fetched.status.images.push(status);
+            fetched.sources.push(source);
+            fetched.failures.push(failure);
+        }
+        fetched
     }
 
     /// Fetches images again whose registry rejected the password of a secret. The image may be
@@ -97,7 +164,7 @@ impl ImageImporter {
         now: Time,
     ) {
         let is_rejected =
-            |result: &FetchResult| result.as_ref().is_err_and(ImportFailure::is_wrong_password);
+            |result: &FetchResult| result.as_ref().is_err_and(FetchFailure::is_wrong_password);
         let rejected: Vec<usize> =
             (0..results.len()).filter(|at| is_rejected(&results[*at])).collect();
         if rejected.is_empty() {
@@ -107,15 +174,14 @@ impl ImageImporter {
         let session = self.client.session(Keyring::of_namespace(namespace));
         let fetched = Fetcher::new(&session, now).images(&again).await;
         for (at, result) in rejected.into_iter().zip(fetched) {
-            let is_unauthorized =
-                matches!(result, Err(ImportFailure::Unauthorized | ImportFailure::WrongPassword));
-            if !is_unauthorized {
+            if !result.as_ref().is_err_and(FetchFailure::is_unauthorized) {
                 results[at] = result;
             }
         }
     }
 
-    /// Fetches the images of the first tags of a repository.
+    /// Fetches the images of the first tags of a repository. Returns the details of a failure that
+    /// may not last, if there is one.
     async fn repository(
         &self,
         fetcher: &Fetcher<'_>,
@@ -123,7 +189,7 @@ impl ImageImporter {
         tags: Vec<String>,
         known: KnownImages<'_>,
         results: &mut ResultBuilder,
-    ) -> RepositoryImportStatus {
+    ) -> (RepositoryImportStatus, Option<FailureDetails>) {
         let BulkImportLimit(most) = self.limit;
         let TagSelection { imported, additional } = import::select(tags, most);
         let (fetched_already, additional_tags): (Vec<String>, Vec<String>) =
@@ -133,6 +199,8 @@ impl ImageImporter {
         let missing: Vec<ManifestRequest> =
             requests.iter().filter(|each| known.find(each).is_none()).cloned().collect();
         let fetched = fetcher.images(&missing).await;
+        let failures = fetched.iter().filter_map(|result| Some(&result.as_ref().err()?.details));
+        let failure = failures.cloned().find(|it| it.class == FailureClass::Transient);
         let fetched = KnownImages { requests: &missing, results: &fetched };
         let images = requests.iter().filter_map(|each| {
             let result = known.find(each).or_else(|| fetched.find(each))?;
@@ -144,7 +212,7 @@ impl ImageImporter {
             ..RepositoryImportStatus::default()
         };
         result::summarize(&mut status);
-        status
+        (status, failure)
     }
 }
 

@@ -31,7 +31,7 @@ impl ResultBuilder {
                 manifests: imported.manifests.clone(),
             },
             Ok(_) => failed(&too_large(), reference, tag),
-            Err(failure) => failed(failure, reference, tag),
+            Err(failure) => failed(&failure.reason, reference, tag),
         }
     }
 
@@ -83,7 +83,7 @@ mod tests {
 
     fn imported(bytes: usize) -> FetchResult {
         let image = Image { docker_image_config: "x".repeat(bytes), ..Image::default() };
-        Ok(ImportedImage { image, manifests: Vec::new() })
+        Ok(ImportedImage { image, ..ImportedImage::default() })
     }
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn blocked_image_has_no_tag() {
-        let blocked = Err(ImportFailure::Blocked { registry: "r.io".into() });
+        let blocked = Err(ImportFailure::Blocked { registry: "r.io".into() }.into());
         let result = ResultBuilder::default().image(&blocked, "r.io/a:t", "t");
         assert_eq!((result.status.code, result.tag.as_str()), (403, ""));
     }
@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn repository_counts_its_failures() {
         let mut builder = ResultBuilder::default();
-        let failure = Err(ImportFailure::NotFound);
+        let failure = Err(ImportFailure::NotFound.into());
         let mut repository = RepositoryImportStatus::default();
         for expected in [
             "one of the images from this repository failed to import",

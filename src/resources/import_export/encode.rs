@@ -11,7 +11,8 @@ use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 use crate::store::Entry;
 
-/// Encodes an entry as a line with its newline; none for derived rows.
+/// Encodes an entry as a line with its newline; none for derived rows and sources of
+/// imported tags.
 ///
 /// # Errors
 /// A sentence for an entry that this version does not know.
@@ -29,7 +30,8 @@ pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
             let field = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
             Ok(Some(of(ImageStream::KIND, field, &*stream)))
         }
-        StoredEntry::Derived => Ok(None),
+        // The next import makes sources again.
+        StoredEntry::Derived | StoredEntry::Sources => Ok(None),
         StoredEntry::Unknown => Err(format!("this version does not know the key {}", entry.key)),
     }
 }
