@@ -10,6 +10,7 @@ mod cluster_connection;
 pub mod compaction;
 mod controller;
 mod handshakes;
+pub mod image_import;
 mod namespaces;
 mod registration;
 mod selection;
@@ -30,6 +31,7 @@ pub use supervisor::Supervisor;
 
 use self::backup::BackupServer;
 use self::compaction::CompactionController;
+use self::image_import::{ImageImportController, ImageImports};
 use self::registration::RegistrationController;
 use self::usage::UsageController;
 use crate::auth::TrustController;
@@ -56,6 +58,10 @@ pub struct Subjects {
     pub data_dir: PathBuf,
     /// The flags of compaction.
     pub compaction: compaction::Options,
+    /// The imports of images.
+    pub image_imports: ImageImports,
+    /// The controllers that run.
+    pub selection: ControllerSelection,
     /// The metrics of the server.
     pub metrics: Arc<Metrics>,
 }
@@ -71,6 +77,8 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         opened,
         data_dir,
         compaction,
+        image_imports,
+        selection,
         metrics,
     } = subjects;
     let Opened { backend, store, elector, compact, accounting, backup, scan, disk_usage, .. } =
@@ -78,6 +86,9 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
     let registered = serving.registered_service.clone().zip(control_plane);
     let registration = registered
         .map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
+    let image_import = selection
+        .is_enabled(ControllerName::ImageImport)
+        .then(|| ImageImportController::new(image_imports, elector.clone()));
     let compaction = compact.map(|compact| CompactionController {
         store,
         compact,
@@ -94,6 +105,7 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         boxed(Some(handshakes)),
         boxed(registration),
         boxed(compaction),
+        boxed(image_import),
         boxed(scan.map(|scan| UsageController { scan, disk: disk_usage, backend, metrics })),
         boxed(backup.and_then(|backup| BackupServer::bind(&data_dir, backup))),
     ];

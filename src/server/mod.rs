@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 use kube::Client;
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
@@ -38,6 +39,7 @@ use self::health::{Health, StoreCheck};
 use self::shutdown::{ServerPhase, Shutdown};
 use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
+use crate::controllers::image_import::ImageImports;
 use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
 use crate::endpoints::serve::Api;
 use crate::machinery::group_version::GroupVersion;
@@ -45,7 +47,7 @@ use crate::oci::{PullTimeouts, RegistryClient};
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::standalone::{self, CORE};
+use crate::resources::import::StreamImporter;
 use crate::resources::{self, Catalog, ImageImporter};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -157,6 +159,12 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         opened,
         data_dir,
         compaction: options.compaction,
+        image_imports: ImageImports {
+            importer: StreamImporter::new(&catalog, importer.clone()),
+            policy: options.image_imports.into(),
+            changed_secrets: stream::pending().boxed(),
+        },
+        selection: options.controllers.controllers,
         metrics,
     }));
     let serving =

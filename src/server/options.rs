@@ -10,7 +10,7 @@ use super::storage::StorageOptions;
 use super::{audit, listen, shutdown};
 use crate::auth;
 use crate::cluster;
-use crate::controllers::compaction;
+use crate::controllers::{self, compaction, image_import};
 use crate::domain::allowed_registries::AllowedRegistries;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
@@ -55,6 +55,12 @@ pub struct Options {
     /// Image imports.
     #[command(flatten)]
     pub imports: import::Options,
+    /// Controllers that run.
+    #[command(flatten)]
+    pub controllers: controllers::Options,
+    /// Import controller.
+    #[command(flatten)]
+    pub image_imports: image_import::Options,
     /// Limits on requests in flight.
     #[command(flatten)]
     pub in_flight: in_flight::Options,

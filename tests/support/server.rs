@@ -132,6 +132,10 @@ impl ServerFolder {
         let mode = "--authorization-mode";
         let has_mode = flags.iter().any(|flag| flag.starts_with(mode));
         arguments.extend((!has_mode).then(|| format!("{mode}=AlwaysAllow")));
+        // Streams of tests refer to registries that do not exist.
+        let controllers = "--controllers";
+        let has_controllers = flags.iter().any(|flag| flag.starts_with(controllers));
+        arguments.extend((!has_controllers).then(|| format!("{controllers}=*,-image-import")));
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         Self { folder, arguments }
     }
