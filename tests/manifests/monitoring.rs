@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use imagestream_apiserver::telemetry::flow_metrics::SharedLimit;
+use imagestream_apiserver::telemetry::import_metrics::{ImportOutcome, ResponseClass};
 use imagestream_apiserver::telemetry::metrics::{Certificate, Delegated, Metrics, RequestLabels};
 use imagestream_apiserver::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
 use jiff::Timestamp;
@@ -46,6 +47,9 @@ fn told() -> Series {
         revision: 1,
         compacted: 1,
     });
+    let imports = metrics.imports();
+    imports.record_try("r.io", ImportOutcome::Imported, Duration::ZERO);
+    imports.record_request("r.io", ResponseClass::None);
     usage.set_tag_events(1);
     usage.set_free_pages(1);
     let (series, label) =
