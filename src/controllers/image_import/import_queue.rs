@@ -63,7 +63,16 @@ enum UnitState {
     /// It is in the queue of ready work.
     Ready,
     /// An import runs.
-    Running,
+    Running(Credentials),
+}
+
+/// Credentials of a running import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Credentials {
+    /// The secrets of the namespace are those of the import.
+    Current,
+    /// The secrets changed since the start of the import.
+    Outdated,
 }
 
 /// An import to run.
@@ -148,7 +157,7 @@ impl ImportQueue {
         for key in keys {
             let Some(stream) = self.streams.get_mut(&key) else { continue };
             for (registry, unit) in &mut stream.units {
-                unit.targets.values_mut().for_each(|target| target.retry_at_once(now));
+                unit.retry_at_once(now);
                 let unit_key = UnitKey { stream: key.clone(), registry: registry.clone() };
                 unit.schedule(&unit_key, &mut self.timers);
             }
@@ -206,6 +215,11 @@ impl ImportQueue {
                 }
             });
         }
+        if let Some(unit) = unit(&mut self.streams, key)
+            && unit.state == UnitState::Running(Credentials::Outdated)
+        {
+            unit.retry_at_once(now);
+        }
         self.settle_unit(key);
         finished
     }
@@ -249,7 +263,7 @@ impl ImportQueue {
     /// The time since the earliest attempt that is due and did not start.
     pub(super) fn oldest_due(&self, now: Instant) -> Duration {
         let units = self.streams.values().flat_map(|stream| stream.units.values());
-        let waiting = units.filter(|unit| unit.state != UnitState::Running);
+        let waiting = units.filter(|unit| !matches!(unit.state, UnitState::Running(_)));
         let oldest = waiting.filter_map(|unit| Unit::next_due(&unit.targets)).min();
         oldest.map_or(Duration::ZERO, |due| now.saturating_duration_since(due))
     }
@@ -334,9 +348,17 @@ impl Unit {
         }
     }
 
+    /// Makes all failed attempts due, and those that are running and will fail.
+    fn retry_at_once(&mut self, now: Instant) {
+        self.targets.values_mut().for_each(|target| target.retry_at_once(now));
+        if let UnitState::Running(credentials) = &mut self.state {
+            *credentials = Credentials::Outdated;
+        }
+    }
+
     /// Starts an import, and returns the targets that are due.
     fn begin(&mut self, now: Instant) -> Vec<TargetAttempt> {
-        self.state = UnitState::Running;
+        self.state = UnitState::Running(Credentials::Current);
         let due = self.targets.iter().filter(|(_, tracked)| tracked.due() <= now);
         let attempts = due.map(|(target, tracked)| TargetAttempt {
             target: target.clone(),

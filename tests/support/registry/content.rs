@@ -18,6 +18,7 @@ pub(crate) struct Image {
     pub(crate) config: String,
     pub(crate) digest: Digest,
     pub(crate) config_digest: Digest,
+    pub(crate) media_type: &'static str,
 }
 
 /// Repositories by path.
@@ -48,7 +49,7 @@ impl Image {
         })
         .to_string();
         let digest = Digest::sha256_of(&manifest);
-        Self { manifest, config, digest, config_digest }
+        Self { manifest, config, digest, config_digest, media_type: OCI_MANIFEST }
     }
 }
 
@@ -84,7 +85,11 @@ fn repository_answer(repository: &str, tags: &BTreeMap<String, Image>, rest: &st
     if let Some(reference) = rest.strip_prefix("manifests/") {
         let by_digest = || tags.values().find(|image| image.digest.as_str() == reference);
         return match tags.get(reference).or_else(by_digest) {
-            Some(image) => manifest_answer(&image.manifest, Some(&image.digest)),
+            Some(image) => {
+                let content_type = ("content-type", image.media_type);
+                let claimed = ("docker-content-digest", image.digest.as_str());
+                answer(200, &[content_type, claimed], image.manifest.clone())
+            }
             None => json_error(404, "MANIFEST_UNKNOWN", "manifest unknown"),
         };
     }

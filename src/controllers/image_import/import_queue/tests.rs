@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::api::{NamedTagEventList, ObjectReference, TagEvent};
-use crate::resources::import::TargetOutcome;
+use crate::domain::import::FailureClass;
+use crate::meta::Status;
+use crate::resources::import::{FailedAttempt, FailureDetails, TargetOutcome};
 
 const SECOND: Duration = Duration::from_secs(1);
 const SLOTS: SlotLimits = SlotLimits { total: 8, namespace: 8, registry: 8, failing: 2 };
@@ -159,4 +161,23 @@ fn changed_secrets_make_failures_due() {
     assert!(queue.pop(now).is_none());
     queue.retry_namespace("ns", now);
     assert!(queue.pop(now).is_some());
+}
+
+#[test]
+fn secrets_that_change_during_an_import_count() {
+    let (mut queue, now) = (queue(), Instant::now());
+    queue.observe(&stream("s", &[("t", "r.io/x:1")]), ObservationKind::Written, now);
+    let import = queue.pop(now).unwrap();
+    queue.retry_namespace("ns", now);
+    assert!(queue.pop(now).is_none(), "it runs");
+    let details = FailureDetails {
+        class: FailureClass::Refused,
+        http_status: Some(401),
+        retry_after: None,
+        credential: None,
+    };
+    let failed = FailedAttempt::new(&Status::bad_request("x"), details);
+    let failed = results(&import, &TargetOutcome::Failed(failed));
+    queue.finish(&import.unit, &failed, RegistryHealth::Responding, now);
+    assert_eq!(queue.pop(now).map(|import| import.unit), Some(import.unit));
 }

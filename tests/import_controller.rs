@@ -1,0 +1,16 @@
+//! The import controller, with a store and registries inside the test process, and as a part of the
+//! real binary.
+
+#[path = "import_controller/changes.rs"]
+mod changes;
+#[path = "import_controller/failures.rs"]
+mod failures;
+#[path = "import_controller/fairness.rs"]
+mod fairness;
+#[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
+#[path = "support/registry/mod.rs"]
+mod registry;
+#[path = "import_controller/schedule.rs"]
+mod schedule;
+#[path = "import_controller/site.rs"]
+mod site;
