@@ -8,13 +8,15 @@ use std::time::Duration;
 use super::throttle::{Throttle, ThrottleReason};
 use crate::runtime::{FairLimit, FairLimiter, FairShare, Flow, PriorityLevel};
 
-/// Memory of all bodies: 192 MiB, of which a namespace has at most 48 MiB.
+/// Memory of all bodies, in bytes. A namespace has at most a quarter: two of the largest bodies.
+const ALL_BODIES: u64 = 64 << 20;
+/// The limit, of which a level of flows has three quarters.
 const LIMIT: FairLimit =
-    FairLimit { capacity: 256 << 20, queue: 1_024, wait: Duration::from_secs(30) };
+    FairLimit { capacity: ALL_BODIES / 3 * 4, queue: 1_024, wait: Duration::from_secs(30) };
 /// Bytes of each body that are not counted. Most manifests and configurations are smaller, and the
 /// number of bodies is bounded.
 const UNCOUNTED: usize = 64 << 10;
-/// Bytes that are reserved at once. A registry that hangs holds little more than it has sent.
+/// Bytes that are reserved at once for a body of unknown length.
 const STEP: usize = 256 << 10;
 
 /// Memory of the bodies of all imports.
@@ -51,17 +53,20 @@ impl BodyMemory {
 }
 
 impl BodyShare {
-    /// Reserves memory for a body of `bytes` in all, after waiting if necessary.
+    /// Reserves memory for a body of `bytes` in all, after waiting if necessary. Called when the
+    /// first bytes have arrived, with the declared length, so that a registry that sends nothing
+    /// holds nothing, and bodies of a known length do not wait for each other half-way.
     ///
     /// # Errors
     /// Other bodies hold the memory for too long.
     pub(super) async fn grow_to(&mut self, bytes: usize) -> Result<(), Throttle> {
-        while self.reserved < bytes {
-            let share = self.limiter.acquire(self.flow, STEP as u64).await;
+        if self.reserved < bytes {
+            let missing = (bytes - self.reserved).next_multiple_of(STEP);
+            let share = self.limiter.acquire(self.flow, missing as u64).await;
             let retry_after = self.limiter.options().wait;
             let refused = |_| Throttle { reason: ThrottleReason::Memory, retry_after };
             self.shares.push(share.map_err(refused)?);
-            self.reserved += STEP;
+            self.reserved += missing;
         }
         Ok(())
     }
@@ -76,7 +81,7 @@ mod tests {
         let wait = Duration::from_millis(20);
         let memory = BodyMemory::with(FairLimit { wait, ..LIMIT });
         let mut bodies = Vec::new();
-        for _ in 0..6 {
+        for _ in 0..2 {
             let mut body = memory.share("busy");
             body.grow_to(UNCOUNTED).await.unwrap();
             body.grow_to(8 << 20).await.unwrap();

@@ -307,12 +307,16 @@ impl RegistryResponse {
         if self.response.content_length().is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
+        // Within the limit, as checked above.
+        let declared =
+            self.response.content_length().and_then(|length| usize::try_from(length).ok());
         let mut body = BytesMut::new();
         loop {
             match self.response.chunk().await {
                 Ok(Some(chunk)) if body.len() + chunk.len() > limit => return Err(too_large()),
                 Ok(Some(chunk)) => {
-                    let reserved = self.memory.grow_to(body.len() + chunk.len()).await;
+                    let reserved =
+                        self.memory.grow_to(declared.unwrap_or(body.len() + chunk.len())).await;
                     let registry = &self.registry;
                     reserved.map_err(|throttle| RegistryError::Throttled {
                         registry: registry.clone(),

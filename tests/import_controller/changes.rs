@@ -9,7 +9,9 @@ use tokio::time::timeout;
 
 use crate::registry::content::manifest_answer;
 use crate::registry::{Content, Image, RegistryServer};
-use crate::site::{DEADLINE, Site, TestRegistry, condition, eventually, fast, images, scheduled, slow, tag};
+use crate::site::{
+    DEADLINE, Site, TestRegistry, condition, eventually, fast, images, scheduled, slow, tag,
+};
 
 /// A registry that holds back the manifest of the tag `held` until a test releases it.
 struct HeldRegistry {
@@ -56,7 +58,8 @@ impl HeldRegistry {
 async fn result_for_a_changed_tag_is_dropped() {
     let registry = HeldRegistry::start().await;
     let site = Site::new(slow());
-    site.create("s", vec![tag("t", &registry.source("held")), tag("u", &registry.source("held"))]).await;
+    site.create("s", vec![tag("t", &registry.source("held")), tag("u", &registry.source("held"))])
+        .await;
     registry.until_requested().await;
     let streams = site.client.image_streams("ns");
     let free = registry.source("free");
@@ -91,7 +94,8 @@ async fn deleted_stream_stays_deleted() {
 async fn stopped_import_stores_nothing_and_is_repeated() {
     let registry = HeldRegistry::start().await;
     let mut site = Site::new(slow());
-    site.create("s", vec![tag("t", &registry.source("held")), tag("u", &registry.source("free"))]).await;
+    site.create("s", vec![tag("t", &registry.source("held")), tag("u", &registry.source("free"))])
+        .await;
     registry.until_requested().await;
     let before = site.revision().await;
     site.stop().await;

@@ -87,8 +87,7 @@ async fn repository_is_imported_once() {
     eventually("the list is requested", || registry.server.log().len() > 5).await;
     registry.set_gone(false);
     let checked = "openshift.io/image.dockerRepositoryCheck";
-    let stream =
-        site.until("s", |stream| stream.metadata.annotations.contains_key(checked)).await;
+    let stream = site.until("s", |stream| stream.metadata.annotations.contains_key(checked)).await;
     assert_eq!(images(&stream, "x"), [image]);
     assert_eq!(stream.spec.tags.len(), 2);
     let lists = || registry.server.targets().iter().filter(|it| it.contains("tags/list")).count();

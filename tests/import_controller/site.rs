@@ -13,8 +13,8 @@ use imagestream_apiserver::api::{
     ImageStream, NamedTagEventList, ObjectReference, TagEventCondition, TagReference,
 };
 use imagestream_apiserver::cluster::Secrets;
-use imagestream_apiserver::controllers::Supervisor;
 use imagestream_apiserver::controllers::image_import::{ImageImportController, ImageImports};
+use imagestream_apiserver::controllers::{ImportSignals, Supervisor};
 use imagestream_apiserver::domain::digest::Digest;
 use imagestream_apiserver::domain::import::{DelayRange, RetryPolicy};
 use imagestream_apiserver::domain::manifest;
@@ -30,6 +30,7 @@ use imagestream_apiserver::resources::catalog::StorageLimits;
 use imagestream_apiserver::resources::import::StreamImporter;
 use imagestream_apiserver::resources::{Catalog, Client, ImageImporter, import};
 use imagestream_apiserver::store::{self, Opened, Revision};
+use imagestream_apiserver::telemetry::import_metrics::ImportMetrics;
 use imagestream_apiserver::telemetry::metrics::Metrics;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use serde_json::{Value, json};
@@ -100,7 +101,8 @@ impl Site {
             total: seconds(8),
             handshake: seconds(4),
         };
-        let registries = RegistryClient::new(&options, timeouts).expect("the options are valid");
+        let registries = RegistryClient::new(&options, timeouts, ImportMetrics::default())
+            .expect("the options are valid");
         let secrets = Secrets::of(control_plane(self.secrets.clone()));
         let importer = ImageImporter::new(registries, secrets, &import::Options::default());
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -111,7 +113,10 @@ impl Site {
         let imports = ImageImports {
             importer: StreamImporter::new(&self.catalog, Arc::new(importer)),
             policy,
-            changed_secrets: changed_secrets.boxed(),
+            signals: ImportSignals {
+                changed_secrets: changed_secrets.boxed(),
+                ..ImportSignals::none(ImportMetrics::default())
+            },
         };
         let controller = ImageImportController::new(imports, self.opened.elector.clone());
         let mut supervisor = Supervisor::new(Arc::new(Metrics::new()));
@@ -147,7 +152,8 @@ impl Site {
 
     /// Deletes a stream of the namespace `ns`.
     pub(crate) async fn delete(&self, name: &str) {
-        let (actor, at) = (Actor::internal("test", Time::now()), ObjectRef::in_namespace("ns", name));
+        let (actor, at) =
+            (Actor::internal("test", Time::now()), ObjectRef::in_namespace("ns", name));
         let deleted = self.catalog.streams.delete(&actor, &at, &DeleteOptions::default()).await;
         deleted.expect("the stream exists");
     }

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
+use futures_util::StreamExt;
+use imagestream_apiserver::domain::digest::Digest;
 use imagestream_apiserver::oci::{
-    ConfigFormat, CredentialSet, Keyring, Options, PacingOptions, PullSession, RegistryClient,
-    RegistryErrorKind, Security,
+    ConfigFormat, CredentialSet, Keyring, Options, PacingOptions, PullSession, PullSource,
+    RegistryClient, RegistryErrorKind, Security,
 };
 use imagestream_apiserver::telemetry::metrics::Metrics;
 use serde_json::json;
@@ -212,4 +214,53 @@ async fn rate_of_requests_is_kept_and_counted() {
     let series = format!("registry=\"{}\",code=\"2xx\"", server.host());
     let line = format!("imagestream_apiserver_registry_requests_total{{{series}}} 110\n");
     assert!(metrics.text().contains(&line), "{}", metrics.text());
+}
+
+#[tokio::test]
+async fn slow_large_bodies_leave_memory_to_others() {
+    const DECLARED: &str = "4000000";
+    let client = Arc::new(client(&options()));
+    let (mut slow, mut waiting) = (Vec::new(), tokio::task::JoinSet::new());
+    for _ in 0..5 {
+        let content = content();
+        let server = RegistryServer::start(move |request| match request.path() {
+            "/v2/" => content.answer(request),
+            _ => {
+                let first =
+                    futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b' '; 1 << 20])]);
+                let body = first.chain(futures_util::stream::pending());
+                answer(200, &[("content-length", DECLARED)], Body::from_stream(body))
+            }
+        })
+        .await;
+        for _ in 0..8 {
+            let (client, repository) = (client.clone(), repository(&server, "ns/app"));
+            waiting.spawn(async move {
+                let session = client.session(Keyring::of_namespace("slow"));
+                drop(session.manifest(&repository, &tag("x"), INSECURE).await);
+            });
+        }
+        slow.push(server);
+    }
+    let asked = async {
+        while !slow.iter().all(|server| server.log().len() >= 9) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(DEADLINE, asked).await.expect("all of them are asked at once");
+    let config = json!({"padding": "x".repeat(7 << 20)}).to_string();
+    let (digest, body) = (Digest::sha256_of(&config), config.clone());
+    let honest = RegistryServer::start(move |request| match request.path() {
+        "/v2/" => answer(200, &[], "{}"),
+        _ => answer(200, &[], body.clone()),
+    })
+    .await;
+    let source = PullSource { repository: repository(&honest, "ns/app"), security: INSECURE };
+    let session = client.session(Keyring::of_namespace("quick"));
+    let blob = timeout(Duration::from_secs(10), session.blob(&source, &digest)).await;
+    assert_eq!(blob.expect("memory is left").unwrap().len(), config.len());
+    // The namespace itself waits for its own bodies.
+    let session = client.session(Keyring::of_namespace("slow"));
+    let blob = timeout(Duration::from_secs(1), session.blob(&source, &digest)).await;
+    assert!(blob.is_err(), "16 MiB are in use");
 }
