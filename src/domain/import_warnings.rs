@@ -134,7 +134,8 @@ mod tests {
         let new = stream(vec![tag("a", "quay.io/a/b:1"), tag("b", "r.io/a:2")]);
         let warnings = import_warnings(&registries, None, &new);
         assert_eq!(warnings.len(), 1);
-        let start = "this server does not import the image of tag \"b\": registry \"r.io:443\"";
+        let start = "this server does not import the image of tag \"b\": importing images from \
+                     registry \"r.io:443\" is forbidden";
         assert!(warnings[0].starts_with(start), "{warnings:?}");
     }
 }

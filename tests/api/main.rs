@@ -31,6 +31,7 @@ mod imagestreams;
 mod imagestreams_aspects;
 mod imagestreams_status;
 mod imagestreamtags;
+mod import_warnings;
 mod imports;
 mod in_process;
 mod limits;
