@@ -221,6 +221,15 @@
 //!   limited above the store ([`registry::history_limit::HistoryLimiter`]), as that needs no
 //!   ability of a backend. On a nearly full volume, compaction starts early
 //!   ([`controllers::compaction`]).
+//! * **Registries** get requests at a pace that all imports of the process share
+//!   (`RegistryLimiter` in `oci/registry_limiter.rs`): a few at once and a rate, both reduced by
+//!   refusals and failures. Namespaces take turns. A request waits for its registry before it holds
+//!   anything that other registries need; memory of a large body is reserved when it arrives
+//!   (`BodyMemory` in `oci/body_memory.rs`). Tokens and the response to the first request are
+//!   remembered, by everything that they depend on.
+//! * **Events and secrets** ([`cluster::EventRecorder`], [`cluster::SecretWatch`]) are optional
+//!   connections of imports to the control plane. Recording never waits. Only the metadata of
+//!   secrets is watched.
 //! * **The embedded store** ([`store::embedded`]) keeps a log of revisions in redb. Each row has a
 //!   checksum that is verified on read. The first revision of a new folder comes from the clock,
 //!   so that a lost folder never leads to a revision that clients have seen.
@@ -273,7 +282,8 @@
 //! 3. Read and write objects through a [`resources::Client`], whose writes take the path of a push.
 //!    Other inputs come from other layers: `RegistrationController` in
 //!    `controllers/registration.rs` gets a client of the control plane.
-//! 4. Add it to the list in [`controllers::all`], and its inputs to [`controllers::Subjects`].
+//! 4. Add it to the list in [`controllers::all`], and its inputs to [`controllers::Subjects`]. If the
+//!    server works without it, give it a [`controllers::ControllerName`] for `--controllers`.
 //!    Flags are a clap `Options` beside the controller, flattened into [`server::Options`].
 //!
 //! # How to add an admission step

@@ -398,7 +398,7 @@ fn the_server_reads_secrets_only_with_the_component() {
     let rules = manifests.rules_of_the_server();
     let rules: Vec<&Value> = rules.into_iter().filter(is_any_secret).collect();
     assert_eq!(rules.len(), 1, "the component grants it");
-    assert_eq!(texts(&rules[0]["verbs"]), ["get", "list"]);
+    assert_eq!(texts(&rules[0]["verbs"]), ["get", "list", "watch"]);
 
     let manifests = Manifests::with_component("cert-secret");
     assert!(

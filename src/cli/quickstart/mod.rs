@@ -15,6 +15,7 @@ use ipnet::IpNet;
 
 use self::folder::QuickstartFolder;
 use crate::auth::AuthorizationMode;
+use crate::controllers::image_import;
 use crate::domain::reference::Reference;
 use crate::server::shutdown::Shutdown;
 use crate::server::{self, Options, Running};
@@ -32,17 +33,21 @@ pub(super) struct QuickstartCommand {
     /// Image to import at start, from any registry; can be repeated.
     #[arg(long, value_name = "REFERENCE", value_parser = import::parse)]
     import: Vec<Reference>,
+    /// Import controller.
+    #[command(flatten)]
+    image_imports: image_import::Options,
     #[command(flatten)]
     log: log::Options,
 }
 
 impl QuickstartCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { data_dir, secure_port, import, log } = self;
-        log::init_quiet(log.verbosity, log.logging_format)?;
+        let Self { data_dir, secure_port, import, image_imports, log } = self;
+        log::init(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
-        let Some(running) = server::start(options(&folder, secure_port), shutdown).await? else {
+        let options = Options { image_imports, ..options(&folder, secure_port) };
+        let Some(running) = server::start(options, shutdown).await? else {
             return Ok(());
         };
         sample::load(&running.client("quickstart")).await?;
