@@ -7,6 +7,8 @@ mod changes;
 mod failures;
 #[path = "import_controller/fairness.rs"]
 mod fairness;
+#[path = "import_controller/killed.rs"]
+mod killed;
 #[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
 #[path = "support/registry/mod.rs"]
 mod registry;
@@ -14,3 +16,5 @@ mod registry;
 mod schedule;
 #[path = "import_controller/site.rs"]
 mod site;
+#[expect(dead_code, reason = "other test binaries use the rest")]
+mod support;

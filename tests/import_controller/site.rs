@@ -39,6 +39,9 @@ use tokio::sync::mpsc;
 use crate::registry::{Content, Image, RegistryServer};
 
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// Time for a connection, which is the duration of an import from a registry that hangs. It tries
+/// HTTPS and HTTP.
+pub(crate) const HANG: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_millis(10);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -94,15 +97,8 @@ impl Site {
     pub(crate) fn start(&mut self, policy: RetryPolicy) {
         let loopback = "127.0.0.0/8".parse().expect("it is a network");
         let options = oci::Options { import_allow_cidrs: vec![loopback], ..Default::default() };
-        let seconds = Duration::from_secs;
-        let timeouts = PullTimeouts {
-            connect: seconds(4),
-            idle: seconds(4),
-            total: seconds(8),
-            handshake: seconds(4),
-        };
-        let registries = RegistryClient::new(&options, timeouts, ImportMetrics::default())
-            .expect("the options are valid");
+        let timeouts = PullTimeouts { connect: HANG, ..PullTimeouts::default() };
+        let registries = RegistryClient::new(&options, timeouts).expect("the options are valid");
         let secrets = Secrets::of(control_plane(self.secrets.clone()));
         let importer = ImageImporter::new(registries, secrets, &import::Options::default());
         let (sender, receiver) = mpsc::unbounded_channel();

@@ -42,7 +42,13 @@ use crate::telemetry::OnceEach;
 
 /// Limits of the queue. Most imports wait for registries, so there are more than processors.
 const LIMITS: QueueLimits = QueueLimits {
-    slots: SlotLimits { total: 32, namespace: 12, registry: 4, failing: 12 },
+    slots: SlotLimits {
+        total: 32,
+        namespace: 16,
+        registry: 4,
+        probation: 16,
+        namespace_probation: 8,
+    },
     namespace_targets: 50_000,
 };
 /// Maximum duration of an import. Requests have shorter limits of their own.

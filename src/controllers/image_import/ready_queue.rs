@@ -1,17 +1,18 @@
 //! Work that is ready, shared fairly among registries and namespaces.
 //!
-//! Work takes one of few slots. A registry, and a namespace, can hold only a part of them. Registries
-//! whose last work failed for reasons that may not last hold less, each and together, so that
-//! registries that do not respond leave slots to all others. Registries take turns, and so do the
-//! namespaces of a registry.
+//! Work takes one of few slots. A registry, and a namespace, can hold only a part of them. A registry
+//! is on probation until it responds, and again when it does not: it holds one slot, and all such
+//! registries together hold only a part, in all and of each namespace. So registries that hang
+//! leave slots to all others. Registries take turns, and so do the namespaces of a registry.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::tag_source::StreamKey;
 
-/// Maximum number of registries that are known to fail. Users choose their names.
-const MAX_FAILING: usize = 10_000;
+/// Maximum number of registries that are known to respond. Users choose their names. Further ones
+/// stay on probation.
+const MAX_RESPONDING: usize = 10_000;
 
 /// Limits on concurrent work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +23,10 @@ pub(super) struct SlotLimits {
     pub(super) namespace: usize,
     /// Work of one registry.
     pub(super) registry: usize,
-    /// Work of all registries together that failed recently. Each has one slot.
-    pub(super) failing: usize,
+    /// Work of all registries on probation. Each has one slot.
+    pub(super) probation: usize,
+    /// Work of registries on probation for one namespace.
+    pub(super) namespace_probation: usize,
 }
 
 /// Work: the targets of a stream in one registry.
@@ -54,13 +57,20 @@ pub(super) struct ReadyQueue {
     turns: VecDeque<Arc<str>>,
     ready: HashMap<Arc<str>, RegistryQueue>,
     running: usize,
-    running_failing: usize,
     by_registry: HashMap<Arc<str>, usize>,
-    by_namespace: HashMap<String, usize>,
-    failing: HashSet<Arc<str>>,
-    /// Running work that counts as that of a failing registry.
-    counted_as_failing: HashSet<UnitKey>,
+    by_namespace: HashMap<String, NamespaceSlots>,
+    responding: HashSet<Arc<str>>,
+    /// Running work of registries that were on probation when it started.
+    on_probation: HashSet<UnitKey>,
     waiting: usize,
+}
+
+/// Slots that a namespace holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct NamespaceSlots {
+    all: usize,
+    /// Those for registries on probation.
+    probation: usize,
 }
 
 /// Ready work of a registry.
@@ -79,11 +89,10 @@ impl ReadyQueue {
             turns: VecDeque::new(),
             ready: HashMap::new(),
             running: 0,
-            running_failing: 0,
             by_registry: HashMap::new(),
             by_namespace: HashMap::new(),
-            failing: HashSet::new(),
-            counted_as_failing: HashSet::new(),
+            responding: HashSet::new(),
+            on_probation: HashSet::new(),
             waiting: 0,
         }
     }
@@ -130,19 +139,24 @@ impl ReadyQueue {
     /// Releases the slot of finished work.
     pub(super) fn end(&mut self, unit: &UnitKey, health: RegistryHealth) {
         self.running -= 1;
-        if self.counted_as_failing.remove(unit) {
-            self.running_failing -= 1;
+        if let Some(held) = self.by_registry.get_mut(&unit.registry) {
+            *held -= 1;
         }
-        release(&mut self.by_registry, &unit.registry);
-        release(&mut self.by_namespace, &unit.stream.namespace);
+        self.by_registry.retain(|_, held| *held > 0);
+        let was_on_probation = self.on_probation.remove(unit);
+        if let Some(held) = self.by_namespace.get_mut(&unit.stream.namespace) {
+            held.all -= 1;
+            held.probation -= usize::from(was_on_probation);
+        }
+        self.by_namespace.retain(|_, held| held.all > 0);
         match health {
-            RegistryHealth::Responding => {
-                self.failing.remove(&unit.registry);
+            RegistryHealth::Responding if self.responding.len() < MAX_RESPONDING => {
+                self.responding.insert(unit.registry.clone());
             }
-            RegistryHealth::Failing if self.failing.len() < MAX_FAILING => {
-                self.failing.insert(unit.registry.clone());
+            RegistryHealth::Failing => {
+                self.responding.remove(&unit.registry);
             }
-            RegistryHealth::Failing | RegistryHealth::Unknown => {}
+            RegistryHealth::Responding | RegistryHealth::Unknown => {}
         }
     }
 
@@ -153,18 +167,20 @@ impl ReadyQueue {
 
     fn has_slot(&self, registry: &Arc<str>) -> bool {
         let held = self.by_registry.get(registry).copied().unwrap_or_default();
-        match self.failing.contains(registry) {
-            true => held < 1 && self.running_failing < self.limits.failing,
-            false => held < self.limits.registry,
+        match self.responding.contains(registry) {
+            true => held < self.limits.registry,
+            false => held < 1 && self.on_probation.len() < self.limits.probation,
         }
     }
 
     fn pop_of(&mut self, registry: &Arc<str>) -> Option<UnitKey> {
+        let is_responding = self.responding.contains(registry);
+        let SlotLimits { namespace: most, namespace_probation, .. } = self.limits;
         let queue = self.ready.get_mut(registry)?;
         for _ in 0..queue.turns.len() {
             let namespace = queue.turns.pop_front()?;
             let held = self.by_namespace.get(&namespace).copied().unwrap_or_default();
-            if held >= self.limits.namespace {
+            if held.all >= most || (!is_responding && held.probation >= namespace_probation) {
                 queue.turns.push_back(namespace);
                 continue;
             }
@@ -182,25 +198,12 @@ impl ReadyQueue {
     fn begin(&mut self, unit: &UnitKey) {
         self.waiting -= 1;
         self.running += 1;
-        if self.failing.contains(&unit.registry) {
-            self.running_failing += 1;
-            self.counted_as_failing.insert(unit.clone());
-        }
         *self.by_registry.entry(unit.registry.clone()).or_default() += 1;
-        *self.by_namespace.entry(unit.stream.namespace.clone()).or_default() += 1;
-    }
-}
-
-/// Releases one of the slots that a key holds.
-fn release<K, Q>(held: &mut HashMap<K, usize>, key: &Q)
-where
-    K: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
-    Q: Eq + std::hash::Hash + ?Sized,
-{
-    if let Some(count) = held.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            held.remove(key);
+        let held = self.by_namespace.entry(unit.stream.namespace.clone()).or_default();
+        held.all += 1;
+        if !self.responding.contains(&unit.registry) {
+            held.probation += 1;
+            self.on_probation.insert(unit.clone());
         }
     }
 }
@@ -209,11 +212,23 @@ where
 mod tests {
     use super::*;
 
-    const LIMITS: SlotLimits = SlotLimits { total: 6, namespace: 4, registry: 3, failing: 2 };
+    const LIMITS: SlotLimits =
+        SlotLimits { total: 6, namespace: 4, registry: 3, probation: 4, namespace_probation: 2 };
 
     fn unit(namespace: &str, name: usize, registry: &str) -> UnitKey {
         let stream = StreamKey { namespace: namespace.into(), name: name.to_string() };
         UnitKey { stream: Arc::new(stream), registry: registry.into() }
+    }
+
+    /// A queue that knows that these registries respond.
+    fn queue(responding: &[&str]) -> ReadyQueue {
+        let mut queue = ReadyQueue::new(LIMITS);
+        for registry in responding {
+            queue.push(unit("first", 0, registry));
+            let unit = queue.pop().unwrap();
+            queue.end(&unit, RegistryHealth::Responding);
+        }
+        queue
     }
 
     fn all(queue: &mut ReadyQueue) -> Vec<UnitKey> {
@@ -226,7 +241,7 @@ mod tests {
 
     #[test]
     fn one_registry_leaves_slots_to_others() {
-        let mut queue = ReadyQueue::new(LIMITS);
+        let mut queue = queue(&["slow", "fast"]);
         (0..10).for_each(|at| queue.push(unit("ns", at, "slow")));
         queue.push(unit("ns", 10, "fast"));
         let running = all(&mut queue);
@@ -238,46 +253,49 @@ mod tests {
 
     #[test]
     fn one_namespace_leaves_slots_to_others() {
-        let mut queue = ReadyQueue::new(LIMITS);
-        (0..10).for_each(|at| queue.push(unit("greedy", at, &format!("r{at}"))));
-        (0..10).for_each(|at| queue.push(unit("modest", at, &format!("r{at}"))));
+        let mut queue = queue(&["r0", "r1", "r2", "r3", "r4", "r5"]);
+        (0..6).for_each(|at| queue.push(unit("greedy", at, &format!("r{at}"))));
+        (0..6).for_each(|at| queue.push(unit("modest", at, &format!("r{at}"))));
         let running = all(&mut queue);
         let greedy = running.iter().filter(|unit| unit.stream.namespace == "greedy").count();
         assert!(running.len() == 6 && greedy <= 4, "{running:?}");
     }
 
     #[test]
-    fn failing_registries_share_few_slots_until_they_respond() {
-        let mut queue = ReadyQueue::new(LIMITS);
-        for registry in ["a", "b", "c"] {
-            queue.push(unit("ns", 0, registry));
+    fn registries_on_probation_hold_few_slots() {
+        let mut queue = queue(&["good"]);
+        for registry in ["a", "b", "c", "d", "e"] {
+            (0..2).for_each(|at| queue.push(unit("ns", at, registry)));
         }
-        for unit in all(&mut queue) {
-            queue.end(&unit, RegistryHealth::Failing);
-        }
-        for at in 1..5 {
-            ["a", "b", "c"].iter().for_each(|registry| queue.push(unit("x", at, registry)));
-            queue.push(unit("y", at, "good"));
-        }
-        let running = all(&mut queue);
-        assert_eq!(running.len() - count(&running, "good"), 2, "{running:?}");
-        assert_eq!(count(&running, "good"), 3);
-        let failing = running.iter().find(|unit| &*unit.registry != "good").unwrap();
-        queue.end(failing, RegistryHealth::Responding);
-        let recovered = failing.registry.clone();
+        assert_eq!(all(&mut queue).len(), 2, "those of one namespace");
+        ["a", "c", "d", "e"].iter().for_each(|registry| queue.push(unit("other", 0, registry)));
+        queue.push(unit("other", 0, "good"));
         let more = all(&mut queue);
-        assert!(count(&more, &recovered) >= 1, "{more:?}");
+        assert_eq!((more.len(), count(&more, "good")), (3, 1));
+    }
+
+    #[test]
+    fn registry_that_responds_leaves_probation_until_it_fails() {
+        let mut queue = queue(&[]);
+        (0..5).for_each(|at| queue.push(unit("ns", at, "r")));
+        let first = all(&mut queue);
+        assert_eq!(first.len(), 1);
+        queue.end(&first[0], RegistryHealth::Responding);
+        let running = all(&mut queue);
+        assert_eq!(running.len(), 3);
+        running.iter().for_each(|unit| queue.end(unit, RegistryHealth::Failing));
+        queue.push(unit("ns", 5, "r"));
+        assert_eq!(all(&mut queue).len(), 1);
     }
 
     #[test]
     fn namespaces_of_a_registry_take_turns() {
-        let limits = SlotLimits { total: 1, ..LIMITS };
-        let mut queue = ReadyQueue::new(limits);
+        let mut queue = queue(&[]);
         (0..3).for_each(|at| queue.push(unit("a", at, "r")));
         queue.push(unit("b", 0, "r"));
         let mut order = Vec::new();
         while let Some(unit) = queue.pop() {
-            queue.end(&unit, RegistryHealth::Responding);
+            queue.end(&unit, RegistryHealth::Failing);
             order.push(unit.stream.namespace.clone());
         }
         assert_eq!(order, ["a", "b", "a", "a"]);

@@ -7,7 +7,8 @@ use crate::meta::Status;
 use crate::resources::import::{FailedAttempt, FailureDetails, TargetOutcome};
 
 const SECOND: Duration = Duration::from_secs(1);
-const SLOTS: SlotLimits = SlotLimits { total: 8, namespace: 8, registry: 8, failing: 2 };
+const SLOTS: SlotLimits =
+    SlotLimits { total: 8, namespace: 8, registry: 8, probation: 8, namespace_probation: 8 };
 
 fn queue() -> ImportQueue {
     let limits = QueueLimits { slots: SLOTS, namespace_targets: 100 };
@@ -111,6 +112,7 @@ fn deleted_streams_are_forgotten() {
     let done = results(&running, &TargetOutcome::Superseded);
     let finished = queue.finish(&running.unit, &done, RegistryHealth::Unknown, now);
     assert_eq!(finished[0].next, None);
+    assert!(queue.pop(now).is_none());
     assert!(queue.targets() == 0 && queue.streams.is_empty() && queue.next_due().is_none());
 }
 
