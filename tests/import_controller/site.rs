@@ -21,7 +21,7 @@ use imagestream_apiserver::domain::manifest;
 use imagestream_apiserver::domain::registries::Registries;
 use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::meta::{Kind, Time};
-use imagestream_apiserver::oci::{self, PullTimeouts, RegistryClient};
+use imagestream_apiserver::oci::{self, PacingOptions, PullTimeouts, RegistryClient};
 use imagestream_apiserver::registry::actor::Actor;
 use imagestream_apiserver::registry::object_ref::ObjectRef;
 
@@ -96,7 +96,14 @@ impl Site {
     /// Starts the controller.
     pub(crate) fn start(&mut self, policy: RetryPolicy) {
         let loopback = "127.0.0.0/8".parse().expect("it is a network");
-        let options = oci::Options { import_allow_cidrs: vec![loopback], ..Default::default() };
+        let options = oci::Options {
+            import_allow_cidrs: vec![loopback],
+            pacing: PacingOptions {
+                registry_requests_per_second: "1000".parse().expect("it is a rate"),
+                ..PacingOptions::default()
+            },
+            ..Default::default()
+        };
         let timeouts = PullTimeouts { connect: HANG, ..PullTimeouts::default() };
         let registries = RegistryClient::new(&options, timeouts).expect("the options are valid");
         let secrets = Secrets::of(control_plane(self.secrets.clone()));
