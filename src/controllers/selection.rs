@@ -13,7 +13,8 @@ pub struct Options {
     /// Controllers that run: `*` for all, NAME for one, -NAME for all but this one.
     ///
     /// `*,-image-import` leaves imports to the controller of another server, such as that of
-    /// OpenShift. Controllers: image-import, pull-secrets, events, usage, registration. Work that the
+    /// OpenShift; without one, tags get their images by `oc import-image` only, and writes of tags do
+    /// not warn about that. Controllers: image-import, pull-secrets, events, usage, registration. Work that the
     /// server depends on, such as its certificates, always runs.
     #[arg(long, value_name = "LIST", default_value_t, allow_hyphen_values = true)]
     pub controllers: ControllerSelection,

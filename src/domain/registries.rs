@@ -13,18 +13,6 @@ pub struct Registries {
     pub external: Option<String>,
     /// Registries from which images may be imported.
     pub allowed: AllowedRegistries,
-    /// Importer of the images that spec tags refer to.
-    pub tag_imports: TagImports,
-}
-
-/// Importer of the images that spec tags refer to, without a request for it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TagImports {
-    /// A controller of this server.
-    #[default]
-    ThisServer,
-    /// A controller of another server, or none.
-    Elsewhere,
 }
 
 impl Registries {

@@ -159,7 +159,7 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
     }
 
     fn warnings(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<String> {
-        import_warnings(&self.registries, old, new)
+        import_warnings(&self.registries.allowed, old, new)
     }
 
     fn decorate(&self, stream: &mut ImageStream) {

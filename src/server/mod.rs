@@ -40,7 +40,9 @@ use self::shutdown::{ServerPhase, Shutdown};
 use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, TrustState};
 use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
 use crate::controllers::image_import::ImageImports;
-use crate::controllers::{self, HandshakeController, Subjects, Supervisor};
+use crate::controllers::{
+    self, ControllerName, HandshakeController, ImportSignals, Subjects, Supervisor,
+};
 use crate::endpoints::serve::Api;
 use crate::machinery::group_version::GroupVersion;
 use crate::oci::{PullTimeouts, RegistryClient};
@@ -150,6 +152,13 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let serving =
         listen::serve(listener, tls, trusted, service, limits, connections, shutdown.clone());
     let failed = opened.health.failed();
+    let selection = options.controllers.controllers;
+    if !selection.is_enabled(ControllerName::ImageImport) {
+        tracing::info!("this server does not import the images of tags by itself");
+    }
+    let imports = metrics.imports().clone();
+    let (signals, helpers) = ImportSignals::of(control_plane.clone(), &selection, imports);
+    supervisor.start_all(helpers);
     supervisor.start_all(controllers::all(Subjects {
         control_plane,
         trust,

@@ -53,4 +53,60 @@ impl ImportReporter {
             TargetOutcome::Unneeded => {}
         }
     }
+
+    fn report_failure(
+        &self,
+        unit: &UnitKey,
+        subject: TagSubject<'_>,
+        failed: &FailedAttempt,
+        finished: &FinishedAttempt,
+    ) {
+        let FailedAttempt { reason, message, details } = failed;
+        let TagSubject { namespace, stream: name, tag, .. } = subject;
+        let (registry, next) = (&*unit.registry, finished.next.unwrap_or_default());
+        let next_try_seconds = next.as_secs();
+        let attempts = finished.failed_before.saturating_add(1);
+        let credential = details.credential.as_deref().unwrap_or_default();
+        let http_status = details.http_status.unwrap_or_default();
+        info!(
+            namespace,
+            name,
+            tag,
+            registry,
+            reason,
+            error = message,
+            http_status,
+            credential,
+            attempts,
+            next_try_seconds,
+            "an import failed"
+        );
+        let tried = FailedTry {
+            message,
+            http_status: details.http_status,
+            credential: details.credential.as_deref(),
+            next_try: next,
+        };
+        self.events.failed(subject, tried);
+    }
+}
+
+/// The outcome as a label; none for an attempt that made no request.
+fn outcome(outcome: &TargetOutcome) -> Option<ImportOutcome> {
+    let failed = match outcome {
+        TargetOutcome::Imported { .. } => return Some(ImportOutcome::Imported),
+        TargetOutcome::Unchanged => return Some(ImportOutcome::Unchanged),
+        TargetOutcome::Throttled { .. } | TargetOutcome::Superseded | TargetOutcome::Unneeded => {
+            return None;
+        }
+        TargetOutcome::Failed(failed) | TargetOutcome::CheckFailed(failed) => failed,
+    };
+    Some(match (failed.details.http_status, failed.reason.as_str()) {
+        (Some(429), _) => ImportOutcome::RateLimited,
+        _ if failed.details.class == FailureClass::Transient => ImportOutcome::Unavailable,
+        (_, "NotFound") => ImportOutcome::NotFound,
+        (_, "Unauthorized") => ImportOutcome::Unauthorized,
+        (Some(403), _) | (_, "Forbidden") => ImportOutcome::Forbidden,
+        _ => ImportOutcome::Invalid,
+    })
 }
