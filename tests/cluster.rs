@@ -4,6 +4,9 @@
 
 #[path = "cluster/mod.rs"]
 mod cluster;
+#[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
+#[path = "support/registry/mod.rs"]
+mod registry;
 #[path = "conformance/replay.rs"]
 mod replay;
 #[path = "conformance/suite.rs"]

@@ -84,7 +84,7 @@ fn name_of(object: &str, now: Timestamp, key: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{EventSubject, EventType};
+    use crate::cluster::{EventSubject, ObjectEventType};
 
     fn event(uid: &str, note: &str) -> ObjectEvent {
         ObjectEvent {
@@ -95,7 +95,7 @@ mod tests {
                 name: "a_b.C".into(),
                 uid: uid.into(),
             },
-            r#type: EventType::Normal,
+            r#type: ObjectEventType::Normal,
             reason: "Happened",
             action: "Happening",
             note: note.into(),

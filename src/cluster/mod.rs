@@ -18,7 +18,7 @@ pub use connect::{ClientReloads, Clients, ConnectError, Options};
 pub use error_message::error_message;
 pub use events::{EventRecorder, EventSender};
 pub use namespaces::{NamespaceReflector, NamespaceState, NamespaceUnavailable, Namespaces};
-pub use object_event::{EventSubject, EventType, ObjectEvent};
+pub use object_event::{EventSubject, ObjectEvent, ObjectEventType};
 pub use reviews::{ReviewClient, ReviewError};
 pub use secret_watch::{SecretChanges, SecretWatch};
 pub use secrets::{NamespaceSecrets, Secrets, SecretsUnavailable};

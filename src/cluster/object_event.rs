@@ -17,7 +17,7 @@ pub struct EventSubject {
 
 /// Type of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EventType {
+pub enum ObjectEventType {
     /// An expected event.
     Normal,
     /// An event that may need someone's attention.
@@ -30,7 +30,7 @@ pub struct ObjectEvent {
     /// Object.
     pub subject: EventSubject,
     /// Type.
-    pub r#type: EventType,
+    pub r#type: ObjectEventType,
     /// Reason in UpperCamelCase.
     pub reason: &'static str,
     /// Action in UpperCamelCase.
@@ -39,7 +39,7 @@ pub struct ObjectEvent {
     pub note: String,
 }
 
-impl EventType {
+impl ObjectEventType {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Normal => "Normal",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::api::{GROUP_VERSION, ImageStream};
-use crate::cluster::{EventRecorder, EventSubject, EventType, ObjectEvent};
+use crate::cluster::{EventRecorder, EventSubject, ObjectEvent, ObjectEventType};
 use crate::meta::Kind;
 
 /// Action of all events.
@@ -48,7 +48,7 @@ impl ImportEvents {
     /// Records that a tag has a new image.
     pub fn imported(&self, subject: TagSubject<'_>, source: &str) {
         let note = format!("imported tag {:?} from {source}", subject.tag);
-        self.record(subject, EventType::Normal, "Imported", note);
+        self.record(subject, ObjectEventType::Normal, "Imported", note);
     }
 
     /// Records a failed try. The event does not count the tries: equal events form a series, and the
@@ -65,20 +65,20 @@ impl ImportEvents {
             credential.unwrap_or_default(),
             rounded(failed.next_try),
         );
-        self.record(subject, EventType::Warning, "ImportFailed", note);
+        self.record(subject, ObjectEventType::Warning, "ImportFailed", note);
     }
 
     /// Records that a tag is imported again after failed tries.
     pub fn recovered(&self, subject: TagSubject<'_>, source: &str, failed_tries: u32) {
         let tag = subject.tag;
         let note = format!("imported tag {tag:?} from {source} after {failed_tries} failed tries");
-        self.record(subject, EventType::Normal, "ImportRecovered", note);
+        self.record(subject, ObjectEventType::Normal, "ImportRecovered", note);
     }
 
     fn record(
         &self,
         TagSubject { namespace, stream, uid, .. }: TagSubject<'_>,
-        r#type: EventType,
+        r#type: ObjectEventType,
         reason: &'static str,
         note: String,
     ) {

@@ -130,7 +130,7 @@ pub enum RequestFailure {
 }
 
 /// Kind of an error, for the status of an import.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryErrorKind {
     /// The registry does not know the tag or digest.
     ManifestUnknown,
@@ -151,21 +151,7 @@ pub enum RegistryErrorKind {
     /// `--registries-config` blocks the registry.
     Blocked,
     /// Any other error.
-    #[default]
     Other,
-}
-
-/// Facts of an error, for retries and events.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FailureDetails {
-    /// Kind.
-    pub kind: RegistryErrorKind,
-    /// HTTP status; none without a response.
-    pub status: Option<StatusCode>,
-    /// Time after which the registry accepts requests again, if it is known.
-    pub retry_after: Option<Duration>,
-    /// Name of the credential that the registry refused; none without one.
-    pub credential: Option<String>,
 }
 
 impl RegistryErrorKind {
@@ -220,22 +206,6 @@ impl RegistryError {
             }
             Self::Throttled { throttle, .. } => Some(throttle.retry_after),
             _ => None,
-        }
-    }
-
-    /// Returns the facts of the error that retries and events depend on. Of several sources, those
-    /// of the first that may succeed later, or of the repository itself.
-    pub fn details(&self) -> FailureDetails {
-        if let Self::AllSources(errors) = self {
-            let mut all = errors.iter().map(|(_, error)| error.details());
-            let later = all.clone().find(|each| each.kind.is_transient());
-            return later.or_else(|| all.next_back()).unwrap_or_default();
-        }
-        FailureDetails {
-            kind: self.kind(),
-            status: self.status(),
-            retry_after: self.retry_after(),
-            credential: self.credential().map(str::to_owned),
         }
     }
 

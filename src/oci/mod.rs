@@ -53,7 +53,7 @@ pub use certs_dir::CertsDirError;
 pub use client::RegistryClient;
 pub use credential::Credential;
 pub use docker_config::{ConfigFormat, DockerConfigError};
-pub use error::{FailureDetails, RegistryError, RegistryErrorKind, RequestFailure};
+pub use error::{RegistryError, RegistryErrorKind, RequestFailure};
 pub use guard::{AddressGuard, BlockedAddress};
 pub use keyring::{CredentialError, CredentialSet, Keyring};
 pub use limits::{MAX_CONFIG_BYTES, MAX_MANIFEST_BYTES, MAX_TAGS, PullTimeouts};

@@ -1,4 +1,4 @@
-//! `Pace`: the part of its usual pace at which a registry gets requests.
+//! `RegistryPace`: the part of its usual pace at which a registry gets requests.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ const SLOWEST: f64 = 1.0 / 32.0;
 
 /// A part of the usual pace. A registry that is overloaded halves it; it grows again with time.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub(super) struct RegistryPace {
     /// The part at `since`.
     part: f64,
     since: Instant,
 }
 
-impl Pace {
+impl RegistryPace {
     /// The usual pace.
     pub(super) fn usual(now: Instant) -> Self {
         Self { part: 1.0, since: now }
@@ -46,7 +46,7 @@ mod tests {
     fn pace_is_halved_once_for_a_burst_and_recovers() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::usual(start);
+        let mut pace = RegistryPace::usual(start);
         assert_eq!(pace.part(at(1)), 1.0);
         pace.halve(at(2), at(1));
         pace.halve(at(3), at(1));
@@ -60,7 +60,7 @@ mod tests {
     #[test]
     fn pace_never_ends_at_zero() {
         let start = Instant::now();
-        let mut pace = Pace::usual(start);
+        let mut pace = RegistryPace::usual(start);
         for _ in 0..50 {
             pace.halve(start, start);
         }

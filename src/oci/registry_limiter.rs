@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::{self, Instant};
 
 use super::options::PacingOptions;
-use super::pace::Pace;
-use super::slot_queue::{SlotQueue, Ticket};
+use super::pace::RegistryPace;
+use super::slot_queue::{QueueTicket, SlotQueue};
 use super::throttle::{Throttle, ThrottleReason};
 use crate::runtime::TokenBucket;
 
@@ -33,18 +33,18 @@ const MAX_PAUSES: usize = 256;
 #[derive(Debug)]
 pub(super) struct RegistryLimiter {
     slots: usize,
-    state: Mutex<LimiterState>,
+    state: Mutex<RegistryState>,
 }
 
 #[derive(Debug)]
-struct LimiterState {
+struct RegistryState {
     held: usize,
     queue: SlotQueue<oneshot::Sender<RequestSlot>>,
     bucket: TokenBucket,
-    /// Pace after refusals.
-    pace: Pace,
-    /// Pace after failed connections.
-    health: Pace,
+    /// RegistryPace after refusals.
+    pace: RegistryPace,
+    /// RegistryPace after failed connections.
+    health: RegistryPace,
     /// Ends of pauses by credential.
     pauses: HashMap<CredentialHash, Instant>,
 }
@@ -59,22 +59,22 @@ pub(super) struct RequestSlot {
 }
 
 /// Removes a waiter from the queue on drop.
-struct Waiting<'a> {
+struct QueuedRequest<'a> {
     limiter: &'a RegistryLimiter,
     namespace: &'a str,
-    ticket: Ticket,
+    ticket: QueueTicket,
 }
 
 impl RegistryLimiter {
     /// Limits without requests.
     pub(super) fn new(options: PacingOptions, now: Instant) -> Arc<Self> {
         let rate = options.registry_requests_per_second.per_second();
-        let state = LimiterState {
+        let state = RegistryState {
             held: 0,
             queue: SlotQueue::new(MAX_WAITING),
             bucket: TokenBucket::full(rate, rate * BURST.as_secs_f64(), now),
-            pace: Pace::usual(now),
-            health: Pace::usual(now),
+            pace: RegistryPace::usual(now),
+            health: RegistryPace::usual(now),
             pauses: HashMap::new(),
         };
         let slots = options.max_requests_inflight_per_registry.get().into();
@@ -136,7 +136,7 @@ impl RegistryLimiter {
     /// Returns true if the limits are those of a registry without requests.
     pub(super) fn is_unused(&self, now: Instant) -> bool {
         let state = self.state.lock();
-        let is_usual = |pace: Pace| pace.part(now) >= 1.0;
+        let is_usual = |pace: RegistryPace| pace.part(now) >= 1.0;
         state.held == 0
             && state.queue.is_empty()
             && is_usual(state.pace)
@@ -159,7 +159,7 @@ impl RegistryLimiter {
         let ticket = self.state.lock().queue.push(namespace, sender);
         let busy = Throttle { reason: ThrottleReason::Busy, retry_after: BUSY_DELAY };
         let ticket = ticket.ok_or(busy)?;
-        let _waiting = Waiting { limiter: self, namespace, ticket };
+        let _queued = QueuedRequest { limiter: self, namespace, ticket };
         self.dispatch();
         Ok(granted.await.expect("only this future removes an ungranted waiter"))
     }
@@ -174,7 +174,7 @@ impl RegistryLimiter {
     }
 }
 
-impl LimiterState {
+impl RegistryState {
     /// Takes a slot for the waiter whose turn it is, if one is free.
     fn next_waiter(&mut self, slots: usize) -> Option<oneshot::Sender<RequestSlot>> {
         let now = Instant::now();
@@ -202,7 +202,7 @@ impl Drop for RequestSlot {
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for QueuedRequest<'_> {
     fn drop(&mut self) {
         self.limiter.state.lock().queue.remove(self.namespace, self.ticket);
     }

@@ -20,12 +20,12 @@ pub(super) struct SlotQueue<W> {
 struct Line<W> {
     /// The turn of the first waiter.
     turn: u64,
-    waiters: VecDeque<(Ticket, W)>,
+    waiters: VecDeque<(QueueTicket, W)>,
 }
 
 /// Identity of a waiter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Ticket(u64);
+pub(super) struct QueueTicket(u64);
 
 impl<W> SlotQueue<W> {
     /// A queue with at most `limit` waiters for each namespace.
@@ -38,7 +38,7 @@ impl<W> SlotQueue<W> {
     }
 
     /// Adds a waiter; none if too many of the namespace wait.
-    pub(super) fn push(&mut self, namespace: &Arc<str>, waiter: W) -> Option<Ticket> {
+    pub(super) fn push(&mut self, namespace: &Arc<str>, waiter: W) -> Option<QueueTicket> {
         let turn = self.turn + 1;
         let line = self
             .lines
@@ -47,7 +47,7 @@ impl<W> SlotQueue<W> {
         if line.waiters.len() >= self.limit {
             return None;
         }
-        let ticket = Ticket(self.next_ticket);
+        let ticket = QueueTicket(self.next_ticket);
         self.next_ticket += 1;
         line.waiters.push_back((ticket, waiter));
         Some(ticket)
@@ -69,7 +69,7 @@ impl<W> SlotQueue<W> {
     }
 
     /// Removes a waiter, if it still waits.
-    pub(super) fn remove(&mut self, namespace: &str, ticket: Ticket) {
+    pub(super) fn remove(&mut self, namespace: &str, ticket: QueueTicket) {
         let Some(line) = self.lines.get_mut(namespace) else { return };
         line.waiters.retain(|(each, _)| *each != ticket);
         if line.waiters.is_empty() {

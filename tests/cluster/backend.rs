@@ -15,6 +15,9 @@ use super::plane::{Authorities, ControlPlane, replace};
 use super::wait::until;
 use crate::support::client::{Answer, Client, Identity, Request};
 
+/// Flag of most servers: their streams refer to registries that do not exist.
+const NO_IMPORTS: &str = "--controllers=*,-image-import";
+
 /// Source of the serving certificate.
 pub(crate) enum Certificate {
     /// Issued by a certificate authority of the test.
@@ -62,6 +65,7 @@ impl Prepared {
                 .to_owned(),
             "--shutdown-delay-duration=0s".to_owned(),
             "--logging-format=json".to_owned(),
+            NO_IMPORTS.to_owned(),
         ];
         let mut backend = Backend {
             trusted: None,
@@ -92,6 +96,12 @@ impl Prepared {
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.0.arguments.push(flag.to_owned());
         self
+    }
+
+    /// Lets the server import the images of tags, from registries on loopback too.
+    pub(crate) fn importing(mut self) -> Self {
+        self.0.arguments.retain(|argument| argument != NO_IMPORTS);
+        self.flag("--import-allow-cidrs=127.0.0.0/8")
     }
 
     /// Starts the process without waiting for readiness.

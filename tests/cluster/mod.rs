@@ -20,6 +20,7 @@ mod controllers;
 mod credentials;
 mod crowd;
 mod diagnosis;
+mod imports;
 mod informers;
 mod installation;
 mod manifests;

@@ -130,12 +130,12 @@ async fn pause_of_a_registry_is_respected_by_its_credential() {
     let client = client(&options());
     let repository = repository(&server, "ns/app");
     let session = session_of(&client, "ns", &server.host());
-    let refused = session.head(&repository, &tag("x"), INSECURE).await.unwrap_err().details();
-    assert_eq!(refused.kind, RegistryErrorKind::TooManyRequests);
-    assert_eq!(refused.status.map(|status| status.as_u16()), Some(429));
-    assert_eq!(refused.retry_after, Some(Duration::from_secs(60)));
+    let refused = session.head(&repository, &tag("x"), INSECURE).await.unwrap_err();
+    assert_eq!(refused.kind(), RegistryErrorKind::TooManyRequests);
+    assert_eq!(refused.status().map(|status| status.as_u16()), Some(429));
+    assert_eq!(refused.retry_after(), Some(Duration::from_secs(60)));
     let name = format!("secret \"s\", entry {:?}", server.host());
-    assert_eq!(refused.credential, Some(name.clone()));
+    assert_eq!(refused.credential(), Some(&*name));
     assert_eq!(session.credential_name(&repository), name);
     let before = server.log().len();
     for _ in 0..50 {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::*;
-use crate::cluster::EventType;
+use crate::cluster::ObjectEventType;
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -46,7 +46,7 @@ fn event(name: &str, note: &str) -> ObjectEvent {
             name: name.into(),
             uid: format!("uid-of-{name}"),
         },
-        r#type: EventType::Warning,
+        r#type: ObjectEventType::Warning,
         reason: "ImportFailed",
         action: "Importing",
         note: note.into(),
