@@ -221,3 +221,50 @@ fn last_of_several_results_for_a_tag_wins() {
     let stream = settled(None, &twice, 5);
     assert_eq!(events(&stream, "u"), [("j", 1), ("i", 1)]);
 }
+
+#[test]
+fn equal_failure_follows_the_generation_of_its_tag() {
+    let failure = import(Some("u"), failed("t", "denied"));
+    let mut stream = settled(None, &failure, 5);
+    stream.metadata.generation = 4;
+    stream.spec.tags[0].generation = Some(4);
+    let again = settled(Some(&stream), &failure, 6);
+    let condition = &tags::history(&again, "u").unwrap().conditions[0];
+    assert_eq!((condition.generation, again.spec.tags[0].generation), (4, Some(4)));
+    assert_eq!(condition.last_transition_time, Some(Time::from_unix_seconds(5)));
+}
+
+#[test]
+fn results_for_changed_tags_do_not_count() {
+    let before = settled(None, &import(Some("u"), imported("t", "i")), 5);
+    let result = import(Some("u"), imported("t", "j"));
+    let mut changed = before.clone();
+    changed.spec.tags[0].from.as_mut().unwrap().name = "r.io/a:other".into();
+    let context = SettleContext { scope: SettleScope::UnchangedSince(&before), ..at(6) };
+    let settle = |stream: &ImageStream| {
+        let mut stream = stream.clone();
+        settle(&mut stream, &result.spec, &result.status, context);
+        stream
+    };
+    assert_eq!(settle(&changed), changed);
+    assert_eq!(tags::latest_event(&settle(&before), "u").unwrap().image, "j");
+    let deleted = ImageStream { spec: Default::default(), ..before.clone() };
+    assert_eq!(settle(&deleted), deleted);
+}
+
+#[test]
+fn pending_repository_stays_unmarked() {
+    let context = SettleContext { mark: RepositoryMark::KeepPending, ..at(5) };
+    let import = import(Some("u"), imported("t", "i"));
+    let settled = |mut stream: ImageStream| {
+        settle(&mut stream, &import.spec, &import.status, context);
+        assert!(tags::latest_event(&stream, "u").is_some());
+        stream.metadata.annotations.contains_key(CHECKED)
+    };
+    let mut pending = ImageStream::default();
+    assert!(settled(pending.clone()));
+    pending.spec.docker_image_repository = "r.io/b".into();
+    assert!(!settled(pending.clone()));
+    pending.metadata.annotations.insert(CHECKED.into(), "before".into());
+    assert!(settled(pending));
+}
