@@ -15,7 +15,7 @@
 //! ├─────────▼────────────────────────────────────────────────────────────┤
 //! │ server      listener, filters, router, health                        │
 //! ├──────────────────────────────────────────────────────────────────────┤
-//! │ controllers supervised background work: compaction, usage,           │
+//! │ controllers supervised background work: imports, compaction, usage,  │
 //! │             registration, certificates                               │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
@@ -165,12 +165,36 @@
 //!    namespace, and plans the requests ([`domain::import::ImportPlan`]). `Fetcher` in
 //!    `resources/import/fetch.rs` sends them through an [`oci::PullSession`], 16 at once, and turns
 //!    manifests into images ([`domain::import::image_of`]). It never touches the store.
-//! 4. [`registry::object_store::ObjectStore::write_jointly`] enters the update loop of a push.
-//!    [`domain::import::settle()`] adds the results to the current stream: events, conditions and
-//!    spec tags. The images are its companions ([`registry::companions`]): new and better proved
-//!    ones are written in the same transaction. After a conflict both are computed again from the
-//!    same results.
+//! 4. `ImportRecorder` in `resources/import/recorder.rs` enters the update loop of a push through
+//!    [`registry::object_store::ObjectStore::write_jointly`]. [`domain::import::settle()`] adds the
+//!    results to the current stream: events, conditions and spec tags. The images are its companions
+//!    ([`registry::companions`]): new and better proved ones are written in the same transaction. So
+//!    is the row with the sources of scheduled tags ([`domain::import::ImportSources`]). After a
+//!    conflict all are computed again from the same results.
 //! 5. The response has the code 201 and a status for each image.
+//!
+//! # An import by the server
+//!
+//! A spec tag of kind `DockerImage`, set by `oc tag` or `kubectl apply`.
+//!
+//! 1. [`controllers::image_import::ImageImportController`] runs on one replica. It follows all
+//!    streams ([`registry::follower::Follower`]), and keeps in memory only the targets that need an
+//!    import now or later ([`domain::import::needed_imports()`]): new tags, scheduled tags, failed
+//!    ones. `ImportQueue` in `controllers/image_import/import_queue.rs` knows the time of the next
+//!    attempt of each ([`domain::import::RetryPolicy`]).
+//! 2. Targets of a stream in the same registry are imported together. `ReadyQueue` in
+//!    `controllers/image_import/ready_queue.rs` gives slots to registries and namespaces in turns.
+//!    Registries that have not responded share a part of them, so that those that hang delay nobody
+//!    else.
+//! 3. [`resources::import::StreamImporter`] reads the stream again. A scheduled tag costs one HEAD
+//!    request: if the digest is that of the last import, nothing is written. All others are fetched
+//!    and recorded as in the import of a request, by the same code. Results for tags that changed
+//!    meanwhile are dropped.
+//! 4. A failure becomes the condition of the tag, once: a later one that says the same writes
+//!    nothing. Attempts and the time of the next one are in the log, in metrics, and in Events
+//!    ([`controllers::import_events`]).
+//! 5. The queue is not stored. After a start it is built from the streams: conditions tell which
+//!    tags failed, and overdue attempts are spread over an interval.
 //!
 //! # A watch
 //!
