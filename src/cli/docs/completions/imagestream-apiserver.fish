@@ -93,8 +93,12 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registries-config -d 'Mirrors, blocked and insecure registries (registries.conf, version 2)' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l import-allow-cidrs -d 'Networks to which imports may connect although they are closed by default' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l import-deny-cidrs -d 'Networks to which imports must not connect. They override --import-allow-cidrs' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registry-requests-per-second -d 'Maximum rate of requests to each registry, which may save up five seconds for a burst' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight-per-registry -d 'Maximum number of concurrent requests to each registry, and so of connections' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l allowed-registries-for-import -d 'Registries from which images may be imported, and to which tags may refer; all by default' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l controllers -d 'Controllers that run: `*` for all, NAME for one, -NAME for all but this one' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -177,8 +181,12 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registries-config -d 'Mirrors, blocked and insecure registries (registries.conf, version 2)' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l import-allow-cidrs -d 'Networks to which imports may connect although they are closed by default' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l import-deny-cidrs -d 'Networks to which imports must not connect. They override --import-allow-cidrs' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registry-requests-per-second -d 'Maximum rate of requests to each registry, which may save up five seconds for a burst' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight-per-registry -d 'Maximum number of concurrent requests to each registry, and so of connections' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l allowed-registries-for-import -d 'Registries from which images may be imported, and to which tags may refer; all by default' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l controllers -d 'Controllers that run: `*` for all, NAME for one, -NAME for all but this one' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -259,6 +267,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l data-dir -d 'Folder for data, certificate, token and kubeconfig; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l secure-port -d 'Port to serve HTTPS on, on 127.0.0.1; 0 for a free port' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l import -d 'Image to import at start, from any registry; can be repeated' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
