@@ -205,9 +205,12 @@ mod tests {
         assert_eq!(taken.unwrap().len(), 1);
     }
 
+    /// URI and `Accept` header of each request.
+    type Requests = Arc<Mutex<Vec<(String, String)>>>;
+
     /// A cluster that counts its requests and answers lists of secrets with `status` and `body`.
-    fn cluster(status: u16, body: Value) -> (Client, Arc<Mutex<Vec<(String, String)>>>) {
-        let log: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    fn cluster(status: u16, body: Value) -> (Client, Requests) {
+        let log = Requests::default();
         let requests = log.clone();
         let respond = move |request: http::Request<kube::client::Body>| {
             let accept = request.headers().get(http::header::ACCEPT);
@@ -220,7 +223,7 @@ mod tests {
         (Client::new(tower::service_fn(respond), "default"), log)
     }
 
-    async fn requests(watch: &SecretWatch, log: &Mutex<Vec<(String, String)>>, count: usize) {
+    async fn requests(watch: &SecretWatch, log: &Requests, count: usize) {
         let counted = async {
             while log.lock().len() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;

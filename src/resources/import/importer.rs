@@ -2,6 +2,7 @@
 
 use futures_util::future;
 
+use super::attempt::FailedAttempt;
 use super::credentials;
 use super::failure::{FailureDetails, FetchFailure};
 use super::fetch::{FetchResult, Fetcher};
@@ -83,11 +84,11 @@ impl ImageImporter {
         session: &PullSession,
         requests: &[ManifestRequest],
         now: Time,
-    ) -> Vec<Result<Digest, (Status, FailureDetails)>> {
-        let digests = Fetcher::new(session, &self.requests, now).digests(requests).await;
+    ) -> Vec<Result<Digest, FailedAttempt>> {
+        let digests = Fetcher::new(session, now).digests(requests).await;
         let digests = digests.into_iter().zip(requests).map(|(digest, request)| {
             digest.map_err(|FetchFailure { reason, details }| {
-                (reason.status(&request.normalized()), details)
+                FailedAttempt::new(&reason.status(&request.normalized()), details)
             })
         });
         digests.collect()
@@ -199,8 +200,9 @@ impl ImageImporter {
         let missing: Vec<ManifestRequest> =
             requests.iter().filter(|each| known.find(each).is_none()).cloned().collect();
         let fetched = fetcher.images(&missing).await;
-        let failures = fetched.iter().filter_map(|result| Some(&result.as_ref().err()?.details));
-        let failure = failures.cloned().find(|it| it.class == FailureClass::Transient);
+        let mut failures =
+            fetched.iter().filter_map(|result| Some(&result.as_ref().err()?.details));
+        let failure = failures.find(|it| it.class != FailureClass::Refused).cloned();
         let fetched = KnownImages { requests: &missing, results: &fetched };
         let images = requests.iter().filter_map(|each| {
             let result = known.find(each).or_else(|| fetched.find(each))?;

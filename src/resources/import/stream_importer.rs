@@ -147,9 +147,8 @@ impl StreamRun<'_> {
                     results.push(self.result(self.stream, tag, TargetOutcome::Unchanged));
                 }
                 Ok(_) => changed.push(tag),
-                Err((status, details)) => {
-                    let failed = FailedAttempt::new(&status, details);
-                    let outcome = TargetOutcome::CheckFailed(failed);
+                Err(failed) => {
+                    let outcome = TargetOutcome::of_failure(failed, TargetOutcome::CheckFailed);
                     results.push(self.result(self.stream, tag, outcome));
                 }
             }
