@@ -16,5 +16,7 @@ mod registry;
 mod schedule;
 #[path = "import_controller/site.rs"]
 mod site;
+#[path = "import_controller/storm.rs"]
+mod storm;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 mod support;

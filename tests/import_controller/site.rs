@@ -64,6 +64,8 @@ pub(crate) struct Site {
     opened: Opened,
     secrets: PullSecrets,
     supervisor: Option<Supervisor>,
+    /// Requests per second to each registry.
+    rate: &'static str,
     changed_secrets: mpsc::UnboundedSender<BTreeSet<String>>,
 }
 
@@ -90,7 +92,13 @@ impl Site {
         let catalog = Arc::new(Catalog::new(&opened.store, Registries::default(), &limits));
         let client = Client::new(&catalog, "test");
         let (changed_secrets, secrets) = (mpsc::unbounded_channel().0, PullSecrets::default());
-        Self { client, catalog, opened, secrets, supervisor: None, changed_secrets }
+        let rate = "1000";
+        Self { client, catalog, opened, secrets, supervisor: None, rate, changed_secrets }
+    }
+
+    /// The same with another rate of requests to each registry.
+    pub(crate) fn with_rate(self, rate: &'static str) -> Self {
+        Self { rate, ..self }
     }
 
     /// Starts the controller.
@@ -99,7 +107,7 @@ impl Site {
         let options = oci::Options {
             import_allow_cidrs: vec![loopback],
             pacing: PacingOptions {
-                registry_requests_per_second: "1000".parse().expect("it is a rate"),
+                registry_requests_per_second: self.rate.parse().expect("it is a rate"),
                 ..PacingOptions::default()
             },
             ..Default::default()

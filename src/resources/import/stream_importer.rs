@@ -71,9 +71,8 @@ impl StreamImporter {
     pub async fn run(&self, import: &StreamImport, now: Time) -> Result<Vec<TargetResult>, Status> {
         let StreamImport { namespace, name, targets } = import;
         let stream = self.catalog.streams.find(&Workload::default(), namespace, name).await?;
-        let Some(stream) = stream else {
-            return Ok(targets.iter().map(|each| TargetResult::unneeded(&each.target)).collect());
-        };
+        let unneeded = || targets.iter().map(|each| TargetResult::unneeded(&each.target)).collect();
+        let Some(stream) = stream else { return Ok(unneeded()) };
         let session = self.sessions.get(&self.importer, namespace).await?;
         let run = StreamRun { importer: self, session: &session, stream: &stream, now };
         let results = run.targets(targets).await;
@@ -81,7 +80,11 @@ impl StreamImporter {
         if results.as_ref().map_or(true, |results| results.iter().any(is_failed)) {
             self.sessions.forget(namespace);
         }
-        results
+        match results {
+            // The stream was deleted meanwhile.
+            Err(status) if status.code == 404 => Ok(unneeded()),
+            results => results,
+        }
     }
 }
 
