@@ -112,6 +112,8 @@ async fn registry_that_disappears_and_returns_is_met_anew() {
     let first = check().await.unwrap_err();
     let later = check().await.unwrap_err();
     assert_eq!(first.to_string(), later.to_string(), "the text does not depend on the past");
+    let start = format!("Get \"{}\": ", server.url("/v2/"));
+    assert!(first.to_string().starts_with(&start), "{first}");
     assert_eq!(first.kind(), RegistryErrorKind::Temporary);
     is_gone.store(false, Ordering::SeqCst);
     check().await.unwrap();
