@@ -9,9 +9,13 @@ mod client_trust;
 mod cluster_connection;
 pub mod compaction;
 mod controller;
+mod events;
 mod handshakes;
 pub mod image_import;
+pub mod import_events;
+mod import_signals;
 mod namespaces;
+mod pull_secrets;
 mod registration;
 mod selection;
 mod serving_certificate;
@@ -26,6 +30,7 @@ use kube::Client;
 pub use backup::{NICENESS, SOCKET};
 pub use controller::{Controller, Leadership};
 pub use handshakes::HandshakeController;
+pub use import_signals::ImportSignals;
 pub use selection::{ControllerName, ControllerSelection, Options};
 pub use supervisor::Supervisor;
 
@@ -85,6 +90,7 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         opened;
     let registered = serving.registered_service.clone().zip(control_plane);
     let registration = registered
+        .filter(|_| selection.is_enabled(ControllerName::Registration))
         .map(|(service, client)| RegistrationController::new(client, service, serving.ca_bundle()));
     let image_import = selection
         .is_enabled(ControllerName::ImageImport)
@@ -98,6 +104,9 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         options: compaction,
         metrics: metrics.clone(),
     });
+    let usage = scan
+        .filter(|_| selection.is_enabled(ControllerName::Usage))
+        .map(|scan| UsageController { scan, disk: disk_usage, backend, metrics });
     let controllers = [
         boxed(Some(trust)),
         boxed(namespaces),
@@ -106,7 +115,7 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         boxed(registration),
         boxed(compaction),
         boxed(image_import),
-        boxed(scan.map(|scan| UsageController { scan, disk: disk_usage, backend, metrics })),
+        boxed(usage),
         boxed(backup.and_then(|backup| BackupServer::bind(&data_dir, backup))),
     ];
     controllers.into_iter().flatten().collect()

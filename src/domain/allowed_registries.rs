@@ -126,10 +126,11 @@ impl AllowedRegistries {
         from: &ObjectReference,
         policy: &TagImportPolicy,
     ) -> Option<field::Error> {
-        Some(field::Error::forbidden(path, self.import_refusal(from, policy)?))
+        let refusal = self.import_refusal(from, policy)?;
+        Some(field::Error::forbidden(path, refusal))
     }
 
-    /// Returns the reason why a source may not be imported.
+    /// Returns the reason why an import from a source is refused; none for one that is not.
     pub fn import_refusal(
         &self,
         from: &ObjectReference,

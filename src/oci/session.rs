@@ -127,6 +127,11 @@ impl PullSession {
         Ok(length.and_then(|value| value.to_str().ok()?.parse().ok()))
     }
 
+    /// Returns the namespace of the import; empty for one of the server.
+    pub fn namespace(&self) -> &str {
+        self.keyring.namespace()
+    }
+
     /// Returns the name of the credential for a repository, such as `secret "pull", entry "r.io"`;
     /// `anonymous` without one.
     pub fn credential_name(&self, repository: &Repository) -> String {

@@ -52,8 +52,7 @@ enum FollowPhase {
 impl<T: Kind, S: Strategy<T>> Follower<T, S> {
     /// Follows all objects of a store.
     pub fn new(store: &Arc<ObjectStore<T, S>>) -> Self {
-        let options =
-            PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
+        let options = PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
         let entries = store.entries("", None, options);
         let phase = FollowPhase::Existing(Box::new(entries));
         Self { store: store.clone(), entries: VecDeque::new(), phase }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use futures_util::{StreamExt, stream};
 use kube::Client;
 use rustls::ServerConfig;
 use rustls::pki_types::UnixTime;
@@ -50,6 +49,7 @@ use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::permission::Permissions;
 use crate::resources::catalog::StorageLimits;
 use crate::resources::import::StreamImporter;
+use crate::resources::standalone::{self, CORE};
 use crate::resources::{self, Catalog, ImageImporter};
 use crate::store::{Opened, StoreError};
 use crate::telemetry::metrics::Metrics;
@@ -171,9 +171,9 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         image_imports: ImageImports {
             importer: StreamImporter::new(&catalog, importer.clone()),
             policy: options.image_imports.into(),
-            changed_secrets: stream::pending().boxed(),
+            signals,
         },
-        selection: options.controllers.controllers,
+        selection,
         metrics,
     }));
     let serving =

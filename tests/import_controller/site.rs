@@ -24,7 +24,6 @@ use imagestream_apiserver::meta::{Kind, Time};
 use imagestream_apiserver::oci::{self, PacingOptions, PullTimeouts, RegistryClient};
 use imagestream_apiserver::registry::actor::Actor;
 use imagestream_apiserver::registry::object_ref::ObjectRef;
-
 use imagestream_apiserver::registry::verbs::Delete;
 use imagestream_apiserver::resources::catalog::StorageLimits;
 use imagestream_apiserver::resources::import::StreamImporter;
@@ -41,7 +40,7 @@ use crate::registry::{Content, Image, RegistryServer};
 pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// Time for a connection, which is the duration of an import from a registry that hangs. It tries
 /// HTTPS and HTTP.
-pub(crate) const HANG: Duration = Duration::from_secs(15);
+const HANG: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_millis(10);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -113,7 +112,8 @@ impl Site {
             ..Default::default()
         };
         let timeouts = PullTimeouts { connect: HANG, ..PullTimeouts::default() };
-        let registries = RegistryClient::new(&options, timeouts).expect("the options are valid");
+        let registries = RegistryClient::new(&options, timeouts, ImportMetrics::default())
+            .expect("the options are valid");
         let secrets = Secrets::of(control_plane(self.secrets.clone()));
         let importer = ImageImporter::new(registries, secrets, &import::Options::default());
         let (sender, receiver) = mpsc::unbounded_channel();

@@ -43,7 +43,7 @@ pub(super) struct QuickstartCommand {
 impl QuickstartCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let Self { data_dir, secure_port, import, image_imports, log } = self;
-        log::init(log.verbosity, log.logging_format)?;
+        log::init_quiet(log.verbosity, log.logging_format)?;
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         let options = Options { image_imports, ..options(&folder, secure_port) };

@@ -203,8 +203,8 @@ impl ImportQueue {
         let moment = Moment { policy: &self.policy, now, random: self.random.f64() };
         let mut finished = Vec::new();
         for result in results {
-            let target = unit(&mut self.streams, key)
-                .and_then(|unit| unit.targets.get_mut(&result.target));
+            let target =
+                unit(&mut self.streams, key).and_then(|unit| unit.targets.get_mut(&result.target));
             finished.push(match target {
                 None => FinishedAttempt { failed_before: 0, next: None },
                 Some(target) => {

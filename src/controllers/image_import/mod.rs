@@ -31,6 +31,7 @@ use self::ready_queue::{RegistryHealth, SlotLimits};
 use self::report::ImportReporter;
 use self::tracked_target::ObservationKind;
 use super::controller::{Controller, Leadership};
+use super::import_signals::ImportSignals;
 use crate::api::ImageStream;
 use crate::domain::import::{FailureClass, RetryPolicy};
 use crate::domain::tag_source::StreamKey;
@@ -39,6 +40,7 @@ use crate::registry::follower::{DeletedObject, StoredChange};
 use crate::resources::import::{StreamImport, StreamImporter, TargetOutcome, TargetResult};
 use crate::store::Elector;
 use crate::telemetry::OnceEach;
+use crate::telemetry::import_metrics::{ImportBacklog, ImportMetrics};
 
 /// Limits of the queue. Most imports wait for registries, so there are more than processors.
 const LIMITS: QueueLimits = QueueLimits {
@@ -55,6 +57,10 @@ const LIMITS: QueueLimits = QueueLimits {
 const MAX_DURATION: Duration = Duration::from_secs(10 * 60);
 /// Delay before the streams are read again after the watch ended.
 const FOLLOW_DELAY: Duration = Duration::from_secs(5);
+/// Time between two updates of the gauges.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(10);
+/// Time for which imports of a tag must fail to count as lasting.
+const LONG_FAILURE: Duration = Duration::from_secs(60 * 60);
 /// Maximum number of namespaces whose excess is logged.
 const MAX_LOGGED: usize = 1000;
 
@@ -66,6 +72,7 @@ pub struct ImageImportController {
     /// Namespaces whose secrets changed; pending for ever without such news.
     changed_secrets: BoxStream<'static, BTreeSet<String>>,
     reporter: ImportReporter,
+    metrics: ImportMetrics,
 }
 
 /// The subjects of the import controller.
@@ -74,8 +81,8 @@ pub struct ImageImports {
     pub importer: StreamImporter,
     /// Delays between attempts.
     pub policy: RetryPolicy,
-    /// Namespaces whose secrets changed, as they change.
-    pub changed_secrets: BoxStream<'static, BTreeSet<String>>,
+    /// Connections to people and to the control plane.
+    pub signals: ImportSignals,
 }
 
 /// The end of an import.
@@ -90,6 +97,7 @@ struct Run<'a> {
     importer: &'a Arc<StreamImporter>,
     reporter: &'a ImportReporter,
     queue: ImportQueue,
+    backlog: ImportBacklog,
     running: JoinSet<EndedImport>,
     observation: ObservationKind,
     /// Namespaces with too many targets that were logged.
@@ -99,9 +107,11 @@ struct Run<'a> {
 impl ImageImportController {
     /// The controller on the replica that `elector` elects.
     pub fn new(imports: ImageImports, elector: Arc<dyn Elector>) -> Self {
-        let ImageImports { importer, policy, changed_secrets } = imports;
-        let (importer, reporter) = (Arc::new(importer), ImportReporter::new());
-        Self { importer, elector, policy, changed_secrets, reporter }
+        let ImageImports { importer, policy, signals } = imports;
+        let ImportSignals { changed_secrets, events, metrics } = signals;
+        let reporter = ImportReporter::new(events, metrics.clone());
+        let importer = Arc::new(importer);
+        Self { importer, elector, policy, changed_secrets, reporter, metrics }
     }
 
     /// Imports until the controller is dropped.
@@ -112,6 +122,7 @@ impl ImageImportController {
                 importer: &self.importer,
                 reporter: &self.reporter,
                 queue,
+                backlog: self.metrics.backlog(),
                 running: JoinSet::new(),
                 observation: ObservationKind::Existing,
                 logged: OnceEach::bounded(MAX_LOGGED),
@@ -145,6 +156,7 @@ impl Run<'_> {
         changed_secrets: &mut BoxStream<'static, BTreeSet<String>>,
     ) -> Status {
         let mut follower = self.importer.follow();
+        let mut measures = time::interval(MEASURE_INTERVAL);
         loop {
             let is_synced = self.observation == ObservationKind::Written;
             let due = self.queue.next_due().filter(|_| is_synced);
@@ -156,11 +168,18 @@ impl Run<'_> {
                 Some(ended) = self.running.join_next() => self.end(ended),
                 Some(namespaces) = changed_secrets.next() => self.retry(&namespaces),
                 () = until(due) => {}
+                _ = measures.tick() => self.measure(),
             }
             if self.observation == ObservationKind::Written {
                 self.start_due();
             }
         }
+    }
+
+    fn measure(&self) {
+        let now = Instant::now();
+        self.backlog.set_queue(self.queue.waiting(), self.queue.oldest_due(now));
+        self.backlog.set_failing_tags(self.queue.failing_for(LONG_FAILURE, now));
     }
 
     fn observe(&mut self, change: StoredChange<ImageStream>) {
@@ -170,7 +189,10 @@ impl Run<'_> {
                 let namespace = &stream.metadata.namespace;
                 if admission == Admission::TooMany && self.logged.record(namespace.clone()) {
                     let limit = LIMITS.namespace_targets;
-                    warn!(namespace, limit, "the namespace has too many tags to import, some are left out");
+                    warn!(
+                        namespace,
+                        limit, "the namespace has too many tags to import, some are left out"
+                    );
                 }
             }
             StoredChange::Deleted(DeletedObject { namespace, name }) => {
@@ -202,7 +224,8 @@ impl Run<'_> {
                 let (stream, targets) = (&import.unit.stream, import.targets.clone());
                 let (namespace, name) = (stream.namespace.clone(), stream.name.clone());
                 let request = StreamImport { namespace, name, targets };
-                let results = time::timeout(MAX_DURATION, importer.run(&request, Time::now())).await;
+                let results =
+                    time::timeout(MAX_DURATION, importer.run(&request, Time::now())).await;
                 let timed_out = |_| Err(Status::timeout("the import took too long"));
                 let results = results.unwrap_or_else(timed_out);
                 EndedImport { import, results, duration: started.elapsed() }
@@ -251,8 +274,11 @@ fn health(results: &[TargetResult]) -> RegistryHealth {
     let is_silent = |result: &TargetResult| {
         result.failure().is_some_and(|failed| failed.details.class == FailureClass::Transient)
     };
-    let mut attempts =
-        results.iter().filter(|result| result.outcome != TargetOutcome::Unneeded).peekable();
+    let is_attempt = |result: &&TargetResult| {
+        let outcome = &result.outcome;
+        !matches!(outcome, TargetOutcome::Unneeded | TargetOutcome::Throttled { .. })
+    };
+    let mut attempts = results.iter().filter(is_attempt).peekable();
     if attempts.peek().is_none() {
         return RegistryHealth::Unknown;
     }

@@ -1,4 +1,4 @@
-//! Reports of attempts in the log.
+//! Reports of attempts: log, events and metrics.
 
 use std::time::Duration;
 
@@ -6,16 +6,21 @@ use tracing::{debug, info};
 
 use super::import_queue::FinishedAttempt;
 use super::ready_queue::UnitKey;
-use crate::domain::import::{ImportNeed, ImportTarget};
+use crate::controllers::import_events::{FailedTry, ImportEvents, TagSubject};
+use crate::domain::import::{FailureClass, ImportNeed, ImportTarget};
 use crate::resources::import::{FailedAttempt, TargetOutcome, TargetResult};
+use crate::telemetry::import_metrics::{ImportMetrics, ImportOutcome};
 
 /// Reports attempts.
-pub(super) struct ImportReporter;
+pub(super) struct ImportReporter {
+    events: ImportEvents,
+    metrics: ImportMetrics,
+}
 
 impl ImportReporter {
-    /// A reporter.
-    pub(super) fn new() -> Self {
-        Self
+    /// A reporter with these outputs besides the log.
+    pub(super) fn new(events: ImportEvents, metrics: ImportMetrics) -> Self {
+        Self { events, metrics }
     }
 
     /// Reports an attempt that was part of an import of this duration.
@@ -26,29 +31,41 @@ impl ImportReporter {
         finished: &FinishedAttempt,
         duration: Duration,
     ) {
+        if let Some(outcome) = outcome(&result.outcome) {
+            self.metrics.record_try(&unit.registry, outcome, duration);
+        }
         let (namespace, name) = (&unit.stream.namespace, &unit.stream.name);
         let tag = match &result.target {
             ImportTarget::Repository => "",
             ImportTarget::Tag(tag) => tag,
         };
-        let (registry, source, seconds) = (&*unit.registry, &result.source, duration.as_secs_f64());
+        let subject = TagSubject { namespace, stream: name, uid: &result.uid, tag };
+        let source = &result.source;
         match &result.outcome {
             TargetOutcome::Imported { image } => {
-                let recovered = result.need == Some(ImportNeed::Failed);
-                info!(namespace, name, tag, source, image, recovered, seconds, "imported");
+                // The queue may have seen the recorded result before the end of the attempt.
+                let failed_once = u32::from(result.need == Some(ImportNeed::Failed));
+                let failed = finished.failed_before.max(failed_once);
+                let seconds = duration.as_secs_f64();
+                info!(namespace, name, tag, source, image, failed, seconds, "imported");
+                match failed {
+                    0 => self.events.imported(subject, source),
+                    failed => self.events.recovered(subject, source, failed),
+                }
             }
-            TargetOutcome::Failed(FailedAttempt { reason, message, details })
-            | TargetOutcome::CheckFailed(FailedAttempt { reason, message, details }) => {
-                let next_try_seconds = finished.next.unwrap_or_default().as_secs();
-                let attempts = finished.failed_before.saturating_add(1);
-                let credential = details.credential.as_deref().unwrap_or_default();
-                let http_status = details.http_status.unwrap_or_default();
-                info!(
-                    namespace, name, tag, registry, reason, message, http_status, credential,
-                    attempts, next_try_seconds, "an import failed"
-                );
+            TargetOutcome::Failed(failed) | TargetOutcome::CheckFailed(failed) => {
+                self.report_failure(unit, subject, failed, finished);
             }
-            TargetOutcome::Unchanged => debug!(namespace, name, tag, source, "source is unchanged"),
+            TargetOutcome::Unchanged => {
+                debug!(namespace, name, tag, source, "source is unchanged");
+                if finished.failed_before > 0 {
+                    self.events.recovered(subject, source, finished.failed_before);
+                }
+            }
+            TargetOutcome::Throttled { retry_after } => {
+                let seconds = retry_after.as_secs_f64();
+                debug!(namespace, name, tag, source, seconds, "an import waits for its registry");
+            }
             TargetOutcome::Superseded => debug!(namespace, name, tag, "tag changed meanwhile"),
             TargetOutcome::Unneeded => {}
         }

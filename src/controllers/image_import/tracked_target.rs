@@ -140,6 +140,9 @@ impl TrackedTarget {
                 let details = &failed.details;
                 self.due = moment.retry(details.class, self.attempts, details.retry_after);
             }
+            TargetOutcome::Throttled { retry_after } => {
+                self.due = moment.retry(FailureClass::Throttled, 1, Some(*retry_after));
+            }
             TargetOutcome::Superseded => self.due = moment.now + SUPERSEDED_DELAY,
         }
     }
@@ -219,7 +222,8 @@ mod tests {
 
     fn result(generation: i64, outcome: TargetOutcome) -> TargetResult {
         let target = ImportTarget::Repository;
-        TargetResult { target, need: None, source: String::new(), generation, outcome }
+        let (uid, source) = (String::new(), String::new());
+        TargetResult { uid, target, need: None, source, generation, outcome }
     }
 
     fn failed(class: FailureClass) -> FailedAttempt {
@@ -231,9 +235,7 @@ mod tests {
     #[test]
     fn new_targets_are_due_and_known_ones_spread() {
         let lab = Lab::new();
-        let first = |need, kind| {
-            lab.due(&TrackedTarget::observed(None, need, 7, kind, &lab.at(0)))
-        };
+        let first = |need, kind| lab.due(&TrackedTarget::observed(None, need, 7, kind, &lab.at(0)));
         assert_eq!(first(NEW, ObservationKind::Existing), 0);
         assert_eq!(first(ImportNeed::Failed, ObservationKind::Existing), 450);
         assert_eq!(first(ImportNeed::Failed, ObservationKind::Written), 11);
@@ -282,7 +284,8 @@ mod tests {
         let bumped = lab.written(Some(&target), ImportNeed::New { generation: 3 }, 5);
         assert_eq!((lab.due(&bumped), bumped.attempts()), (5, 0));
         let other = ObservationKind::Written;
-        let other = TrackedTarget::observed(Some(&target), ImportNeed::Failed, 8, other, &lab.at(6));
+        let other =
+            TrackedTarget::observed(Some(&target), ImportNeed::Failed, 8, other, &lab.at(6));
         assert_eq!(lab.due(&other), 6);
         target.retry_at_once(lab.at(7).now);
         assert_eq!(lab.due(&target), 7);

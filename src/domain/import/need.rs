@@ -220,7 +220,10 @@ mod tests {
         tag.import_policy.insecure = true;
         tag.reference_policy.r#type = "Local".into();
         let import = tag_import(&tag).unwrap();
-        assert_eq!((import.from.name.as_str(), import.to.unwrap().name.as_str()), ("r.io/a:x", "t"));
+        assert_eq!(
+            (import.from.name.as_str(), import.to.unwrap().name.as_str()),
+            ("r.io/a:x", "t")
+        );
         assert!(import.import_policy.insecure && import.reference_policy.r#type == "Local");
     }
 }

@@ -12,6 +12,8 @@ pub enum FailureClass {
     Transient,
     /// The registry refused the request, or its content is invalid: somebody must change something.
     Refused,
+    /// No request was sent, because the registry demands a pause or others come first.
+    Throttled,
 }
 
 /// Delays between attempts. Random numbers are arguments, from 0 to 1.
@@ -66,7 +68,7 @@ impl RetryPolicy {
         random: f64,
     ) -> Duration {
         let DelayRange { first, longest } = match class {
-            FailureClass::Transient => self.transient,
+            FailureClass::Transient | FailureClass::Throttled => self.transient,
             FailureClass::Refused => self.refused,
         };
         let doublings = attempts.saturating_sub(1).min(31);
@@ -99,7 +101,12 @@ mod tests {
     #[test]
     fn retry_after_is_the_shortest_delay_within_a_day() {
         let after = |demanded| {
-            policy().until_retry(FailureClass::Transient, 1, Some(Duration::from_secs(demanded)), 0.0)
+            policy().until_retry(
+                FailureClass::Transient,
+                1,
+                Some(Duration::from_secs(demanded)),
+                0.0,
+            )
         };
         assert_eq!([after(5), after(77)], [10 * SECOND, 77 * SECOND]);
         assert_eq!(after(u64::MAX), 24 * 3600 * SECOND);

@@ -94,7 +94,8 @@ pub fn settle(
         }
     }
     for (spec, result) in spec.images.iter().zip(&results.images) {
-        let Some(to) = spec.to.as_ref().filter(|to| context.scope.contains(stream, &to.name)) else {
+        let Some(to) = spec.to.as_ref().filter(|to| context.scope.contains(stream, &to.name))
+        else {
             continue;
         };
         let target = TagTarget {

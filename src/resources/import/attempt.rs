@@ -1,7 +1,9 @@
 //! Attempts to import targets of a stream, and their results.
 
+use std::time::Duration;
+
 use super::failure::FailureDetails;
-use crate::domain::import::{ImportNeed, ImportTarget};
+use crate::domain::import::{FailureClass, ImportNeed, ImportTarget};
 use crate::meta::Status;
 
 /// An attempt to import a target.
@@ -25,6 +27,8 @@ pub enum TryKind {
 /// Result of an attempt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetResult {
+    /// UID of the stream; empty if it does not exist.
+    pub uid: String,
     /// Target.
     pub target: ImportTarget,
     /// Need before the attempt.
@@ -51,6 +55,12 @@ pub enum TargetOutcome {
     Failed(FailedAttempt),
     /// The check failed. The stream does not say so: the next attempt is an import.
     CheckFailed(FailedAttempt),
+    /// No request was sent, because the registry demands a pause or others come first. This is no
+    /// attempt.
+    Throttled {
+        /// Shortest time until the attempt.
+        retry_after: Duration,
+    },
     /// The target changed during the attempt. The result is dropped.
     Superseded,
     /// The target needs no import.
@@ -75,6 +85,7 @@ impl TargetResult {
             TargetOutcome::Failed(failed) | TargetOutcome::CheckFailed(failed) => Some(failed),
             TargetOutcome::Imported { .. }
             | TargetOutcome::Unchanged
+            | TargetOutcome::Throttled { .. }
             | TargetOutcome::Superseded
             | TargetOutcome::Unneeded => None,
         }
@@ -83,11 +94,28 @@ impl TargetResult {
     /// The result for a target that needs no import.
     pub(super) fn unneeded(target: &ImportTarget) -> Self {
         Self {
+            uid: String::new(),
             target: target.clone(),
             need: None,
             source: String::new(),
             generation: 0,
             outcome: TargetOutcome::Unneeded,
+        }
+    }
+}
+
+impl TargetOutcome {
+    /// The outcome of a failed import or check.
+    pub(super) fn of_failure(
+        failed: FailedAttempt,
+        outcome: impl FnOnce(FailedAttempt) -> Self,
+    ) -> Self {
+        match failed.details.class {
+            FailureClass::Throttled => {
+                let retry_after = failed.details.retry_after.unwrap_or_default();
+                Self::Throttled { retry_after }
+            }
+            FailureClass::Transient | FailureClass::Refused => outcome(failed),
         }
     }
 }

@@ -73,9 +73,8 @@ impl FailureDetails {
                 .unwrap_or_else(Self::refused);
         }
         let class = match error.kind() {
-            RegistryErrorKind::Temporary | RegistryErrorKind::TooManyRequests => {
-                FailureClass::Transient
-            }
+            RegistryErrorKind::Throttled => FailureClass::Throttled,
+            kind if kind.is_transient() => FailureClass::Transient,
             _ => FailureClass::Refused,
         };
         Self {
@@ -94,9 +93,12 @@ impl FailureDetails {
 
     /// Details of the failure of a mirror and another source: any of them may recover.
     fn joined(self, other: Self) -> Self {
-        let is_transient = [self.class, other.class].contains(&FailureClass::Transient);
+        let class = match self.class == other.class {
+            true => self.class,
+            false => FailureClass::Transient,
+        };
         Self {
-            class: if is_transient { FailureClass::Transient } else { FailureClass::Refused },
+            class,
             http_status: other.http_status.or(self.http_status),
             retry_after: self.retry_after.max(other.retry_after),
             credential: other.credential.or(self.credential),

@@ -80,7 +80,8 @@ impl<'a> Fetcher<'a> {
         &self,
         request: &RepositoryRequest,
     ) -> Result<Vec<String>, FetchFailure> {
-        let failed = |error: RegistryError| FetchFailure::of(&error, Subject::Tags, &request.repository);
+        let failed =
+            |error: RegistryError| FetchFailure::of(&error, Subject::Tags, &request.repository);
         let repository =
             Repository::new(&request.repository).map_err(|error| failed(error.into()))?;
         let _permit = self.permit().await;
@@ -178,7 +179,7 @@ impl<'a> Fetcher<'a> {
         target: FetchTarget<'_>,
         version: &ManifestReference,
     ) -> Result<LoadedManifest, FetchFailure> {
-        let permits = self.permits().await;
+        let permit = self.permit().await;
         let security = security(target.request.transport);
         let fetched = self.session.manifest(target.repository, version, security).await;
         drop(permit);
@@ -225,7 +226,7 @@ impl<'a> Fetcher<'a> {
         source: &PullSource,
         digest: Digest,
     ) -> Result<(String, i64), FetchFailure> {
-        let _permits = self.permits().await;
+        let _permit = self.permit().await;
         let size = self.session.blob_size(source, &digest).await;
         let size = size.map_err(|error| target.failure(&error))?.unwrap_or_default();
         Ok((digest.to_string(), i64::try_from(size).unwrap_or_default()))

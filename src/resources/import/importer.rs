@@ -23,9 +23,6 @@ use crate::meta::{Status, Time};
 use crate::oci::{Keyring, PullSession, RegistryClient};
 use crate::registry::actor::Actor;
 
-/// Maximum number of concurrent requests to registries. Each may hold a configuration of 8 MiB.
-const MAX_REQUESTS: usize = 32;
-
 /// Importer of images from external registries.
 pub struct ImageImporter {
     client: RegistryClient,
@@ -103,7 +100,7 @@ impl ImageImporter {
         now: Time,
     ) -> FetchedImport {
         let plan = ImportPlan::new(import, stream);
-        let fetcher = Fetcher::new(session, &self.requests, now);
+        let fetcher = Fetcher::new(session, now);
         let tags = async {
             match &plan.repository {
                 Some(request) => Some((request, fetcher.tags(request).await)),
@@ -111,7 +108,8 @@ impl ImageImporter {
             }
         };
         let (mut images, tags) = future::join(fetcher.images(&plan.requests), tags).await;
-        self.retry_without_secrets(&plan.requests, &mut images, now).await;
+        let namespace = session.namespace();
+        self.retry_without_secrets(namespace, &plan.requests, &mut images, now).await;
         let known = KnownImages { requests: &plan.requests, results: &images };
         let mut results = ResultBuilder::default();
         let (repository, repository_failure) = match tags {

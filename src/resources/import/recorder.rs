@@ -84,8 +84,7 @@ impl ImportRecorder {
         };
         let rows = RecordedRows { images, sources: &sources };
         let streams = &self.catalog.streams;
-        let written =
-            streams.write_jointly(actor, &namespace, &name, request, edit, &rows).await?;
+        let written = streams.write_jointly(actor, &namespace, &name, request, edit, &rows).await?;
         for result in all_results(import) {
             let images = result.image.iter_mut().chain(&mut result.manifests);
             images.for_each(|image| written.companions.show(image, written.revision));
@@ -107,7 +106,10 @@ fn sources(
     let sources = images.filter_map(|((spec, result), fetched)| {
         let (to, image) = (spec.to.as_ref()?, result.image.as_ref()?);
         let (request, digest) = fetched.clone()?;
-        Some((to.name.clone(), ImportSource { request, digest, image: image.metadata.name.clone() }))
+        Some((
+            to.name.clone(),
+            ImportSource { request, digest, image: image.metadata.name.clone() },
+        ))
     });
     sources.collect()
 }

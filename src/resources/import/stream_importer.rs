@@ -103,7 +103,9 @@ impl StreamRun<'_> {
             match (target, import::need_of(self.stream, target)) {
                 (_, None) => results.push(TargetResult::unneeded(target)),
                 (ImportTarget::Repository, Some(_)) => results.push(self.repository().await?),
-                (ImportTarget::Tag(tag), Some(ImportNeed::Scheduled)) if *kind == TryKind::Check => {
+                (ImportTarget::Tag(tag), Some(ImportNeed::Scheduled))
+                    if *kind == TryKind::Check =>
+                {
                     checks.push(tag.as_str());
                 }
                 (ImportTarget::Tag(tag), Some(_)) => imports.push(tag.as_str()),
@@ -175,11 +177,22 @@ impl StreamRun<'_> {
         let mut import = self.request(tags);
         let refused = self.take_refused(&mut import);
         let importer = &self.importer.importer;
-        let mut fetched =
-            importer.fetch(self.session, &import, Some(self.stream), self.now).await;
+        let mut fetched = importer.fetch(self.session, &import, Some(self.stream), self.now).await;
+        let throttled = fetched.take_throttled(&mut import.spec.images);
+        let mut throttled: Vec<TargetResult> = throttled
+            .into_iter()
+            .filter_map(|(image, details)| {
+                let retry_after = details.retry_after.unwrap_or_default();
+                let outcome = TargetOutcome::Throttled { retry_after };
+                Some(self.result(self.stream, &image.to?.name, outcome))
+            })
+            .collect();
         for (image, status) in refused {
             import.spec.images.push(image);
             fetched.push_refused(status);
+        }
+        if import.spec.images.is_empty() {
+            return Ok(throttled);
         }
         let failures = fetched.failures.clone();
         self.record(&mut import, fetched, RepositoryMark::KeepPending).await?;
@@ -189,7 +202,8 @@ impl StreamRun<'_> {
             let tag = &image.to.as_ref()?.name;
             Some(self.result(&stored, tag, self.outcome(&stored, tag, status, details)))
         });
-        Ok(results.collect())
+        throttled.extend(results);
+        Ok(throttled)
     }
 
     /// Removes the images from an import that the configuration of the server refuses.
@@ -221,6 +235,7 @@ impl StreamRun<'_> {
         let target = ImportTarget::Repository;
         let source = repository.from.name.clone();
         let result = |outcome| TargetResult {
+            uid: self.stream.metadata.uid.clone(),
             target: target.clone(),
             need: Some(ImportNeed::New { generation: 0 }),
             source,
@@ -250,7 +265,10 @@ impl StreamRun<'_> {
             self.record(&mut import, fetched, mark).await?;
         }
         Ok(result(match failure {
-            Some(details) => TargetOutcome::Failed(FailedAttempt::new(&summary, details)),
+            Some(details) => {
+                let failed = FailedAttempt::new(&summary, details);
+                TargetOutcome::of_failure(failed, TargetOutcome::Failed)
+            }
             None => TargetOutcome::Imported { image: String::new() },
         }))
     }
@@ -323,6 +341,7 @@ impl StreamRun<'_> {
         let need = import::need_of(self.stream, &target);
         let stored = tags::spec_tag(stored, tag);
         let generation = stored.and_then(|tag| tag.generation).unwrap_or_default();
-        TargetResult { target, need, source, generation, outcome }
+        let uid = self.stream.metadata.uid.clone();
+        TargetResult { uid, target, need, source, generation, outcome }
     }
 }

@@ -171,10 +171,6 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --tls-san)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cert-secret)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -421,10 +417,6 @@ _imagestream__apiserver() {
                     ;;
                 --logging-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
-                    return 0
-                    ;;
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -711,10 +703,6 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --tls-san)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --cert-secret)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -951,10 +939,6 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --write-kubeconfig)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --v)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -965,10 +949,6 @@ _imagestream__apiserver() {
                     ;;
                 --logging-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
-                    return 0
-                    ;;
-                --config)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)

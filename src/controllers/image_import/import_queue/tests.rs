@@ -44,6 +44,7 @@ fn imported(mut stream: ImageStream) -> ImageStream {
 
 fn results(import: &QueuedImport, outcome: &TargetOutcome) -> Vec<TargetResult> {
     let result = |attempt: &TargetAttempt| TargetResult {
+        uid: String::new(),
         target: attempt.target.clone(),
         need: None,
         source: String::new(),
