@@ -129,7 +129,10 @@ fn write(stream: &BlockingStream, backup: &dyn Backup) -> Result<SentBackup, Bac
 
 fn log(outcome: Result<SentBackup, BackupError>) {
     match outcome {
-        Ok(SentBackup { summary: ArchiveSummary { revision, entries, bytes }, took }) => {
+        Ok(SentBackup { summary: ArchiveSummary { revision, entries, bytes, missing }, took }) => {
+            if missing > 0 {
+                warn!(missing, "a backup lacks damaged entries; `store check` names them");
+            }
             info!(%revision, entries, bytes, ?took, "backup complete");
         }
         Err(error) => warn!(%error, "cannot complete a backup"),

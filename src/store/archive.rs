@@ -15,54 +15,35 @@
 //! end      1 byte    2
 //!          8 bytes   number of entries
 //!          32 bytes  SHA-256 of everything before it
+//! gaps     1 byte    5, in place of the end if values could not be read
+//!          8 bytes   number of entries
+//!          4 bytes   number of missing entries, each of them:
+//!            2 bytes   length of the key, then the key
+//!            8 bytes   revision that wrote the value; 0 if unknown
+//!          32 bytes  SHA-256 of everything before it
 //! failure  1 byte    3, in place of the end
 //!          2 bytes   length of the reason, then the reason
 //! ```
 //!
-//! Version 1 has no entries of accounts. Numbers are big-endian; entries are in the order of their keys. A reader must be able to undo
-//! its use of entries until the end is verified.
+//! Version 1 has no entries of accounts. Numbers are big-endian; entries are in the order of their
+//! keys. A reader must be able to undo its use of entries until the end is verified. It rejects a
+//! backup with gaps unless it skips damaged entries.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod format;
+mod hashing;
+mod writer;
+
+use std::io::{self, ErrorKind, Read};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
 
-use super::{Account, Entry, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
-
-const MAGIC: [u8; 8] = *b"ISTORE\x1a\n";
-const FORMAT: u32 = 2;
-/// The oldest format that can be read.
-const FIRST_FORMAT: u32 = 1;
-
-const ENTRY: u8 = 1;
-const END: u8 = 2;
-const FAILURE: u8 = 3;
-const ACCOUNT_ENTRY: u8 = 4;
-
-/// Upper bound of the revisions in a valid backup: clients read a revision as a signed 64-bit
-/// number, and the restored store needs room above.
-pub(crate) const REVISION_LIMIT: u64 = 1 << 62;
-
-/// The head of a backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArchiveHead {
-    /// The revision of the entries.
-    pub revision: Revision,
-    /// The time of the backup, in whole seconds.
-    pub taken: SystemTime,
-}
-
-/// The contents of a complete backup.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ArchiveSummary {
-    /// The revision of the entries.
-    pub revision: Revision,
-    /// The number of entries.
-    pub entries: u64,
-    /// The length of the backup, in bytes.
-    pub bytes: u64,
-}
+use self::format::{ACCOUNT_ENTRY, END, ENTRY, FAILURE, FIRST_FORMAT, FORMAT, GAPS, MAGIC};
+pub use self::format::{ArchiveHead, ArchiveSummary, MissingEntry};
+pub(crate) use self::format::{MAX_GAPS, REVISION_LIMIT};
+use self::hashing::Hashing;
+pub(crate) use self::writer::ArchiveWriter;
+use super::{Account, Entry, Key, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision, StoreError};
 
 /// An error of reading a backup.
 #[derive(Debug, thiserror::Error)]
@@ -97,79 +78,18 @@ pub enum ArchiveError {
         /// The error of the writer.
         reason: String,
     },
+    /// The backup is intact and lacks damaged entries.
+    #[error(
+        "the backup could not be finished: {}; --skip-damaged of `store backup` and `store export` keeps the rest",
+        described(missing)
+    )]
+    Gaps {
+        /// The missing entries.
+        missing: Vec<MissingEntry>,
+    },
     /// The input cannot be read.
     #[error(transparent)]
     Io(#[from] io::Error),
-}
-
-/// Writes a backup.
-pub(crate) struct ArchiveWriter<W> {
-    out: Hashing<W>,
-    entries: u64,
-}
-
-impl<W: Write> ArchiveWriter<W> {
-    pub(crate) fn begin(out: W, head: ArchiveHead) -> io::Result<Self> {
-        let mut out = Hashing::new(out);
-        let taken = head.taken.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        out.write_all(&MAGIC)?;
-        out.write_all(&FORMAT.to_be_bytes())?;
-        out.write_all(&head.revision.0.to_be_bytes())?;
-        out.write_all(&taken.to_be_bytes())?;
-        Ok(Self { out, entries: 0 })
-    }
-
-    /// Writes an entry, with its index in its revision and the account that the key belongs to.
-    pub(crate) fn entry(
-        &mut self,
-        entry: &Entry,
-        sub: u32,
-        account: Option<&Account>,
-    ) -> io::Result<()> {
-        let Entry { key, value, revision } = entry;
-        let key = key.as_str().as_bytes();
-        match account {
-            None => self.out.write_all(&[ENTRY])?,
-            Some(account) => {
-                let account = account.as_str().as_bytes();
-                self.out.write_all(&[ACCOUNT_ENTRY])?;
-                self.out.write_all(&length::<u8>(account)?.to_be_bytes())?;
-                self.out.write_all(account)?;
-            }
-        }
-        self.out.write_all(&length::<u16>(key)?.to_be_bytes())?;
-        self.out.write_all(key)?;
-        self.out.write_all(&revision.0.to_be_bytes())?;
-        self.out.write_all(&sub.to_be_bytes())?;
-        self.out.write_all(&length::<u32>(value)?.to_be_bytes())?;
-        self.out.write_all(value)?;
-        self.entries += 1;
-        Ok(())
-    }
-
-    /// Writes the end. Returns the length in bytes and the number of entries.
-    pub(crate) fn end(mut self) -> io::Result<(u64, u64)> {
-        self.out.write_all(&[END])?;
-        self.out.write_all(&self.entries.to_be_bytes())?;
-        let sum = self.out.sum();
-        self.out.write_all(&sum)?;
-        self.out.inner.flush()?;
-        Ok((self.out.bytes, self.entries))
-    }
-
-    /// Writes a failure in place of the end.
-    pub(crate) fn fail(mut self, reason: &str) -> io::Result<()> {
-        let reason = &reason.as_bytes()[..reason.len().min(usize::from(u16::MAX))];
-        self.out.write_all(&[FAILURE])?;
-        self.out.write_all(&length::<u16>(reason)?.to_be_bytes())?;
-        self.out.write_all(reason)?;
-        self.out.inner.flush()
-    }
-}
-
-fn length<T: TryFrom<usize>>(bytes: &[u8]) -> io::Result<T> {
-    T::try_from(bytes.len())
-        .map_err(|_| io::Error::new(ErrorKind::InvalidInput, "too long for a backup"))
 }
 
 /// Reads a backup, as an iterator over its entries.
@@ -182,6 +102,15 @@ pub struct ArchiveReader<R> {
     last: Option<Key>,
     entries: u64,
     state: State,
+    gaps: GapPolicy,
+    missing: Vec<MissingEntry>,
+}
+
+/// The treatment of a backup that lacks damaged entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum GapPolicy {
+    Accept,
+    Reject,
 }
 
 /// An entry of a backup.
@@ -211,7 +140,18 @@ impl<R: Read> ArchiveReader<R> {
             return Err(ArchiveError::Foreign);
         }
         let head = head(&mut input).map_err(|error| located(error, input.bytes))?;
-        Ok(Self { input, head, last: None, entries: 0, state: State::Open })
+        let (gaps, missing) = (GapPolicy::Reject, Vec::new());
+        Ok(Self { input, head, last: None, entries: 0, state: State::Open, gaps, missing })
+    }
+
+    /// Accepts a backup that lacks damaged entries.
+    pub fn skipping_damaged(self) -> Self {
+        Self { gaps: GapPolicy::Accept, ..self }
+    }
+
+    /// The entries that the backup lacks. Complete once the backup is read to its end.
+    pub fn missing(&self) -> &[MissingEntry] {
+        &self.missing
     }
 
     /// The head of the backup.
@@ -226,6 +166,7 @@ impl<R: Read> ArchiveReader<R> {
             revision,
             entries,
             bytes: input.bytes,
+            missing: self.missing.len() as u64,
         })
     }
 
@@ -256,6 +197,7 @@ impl<R: Read> ArchiveReader<R> {
                 self.entry(Some(account)).map(Some)
             }
             [END] => self.end().map(|()| None),
+            [GAPS] => self.gaps().map(|()| None),
             [FAILURE] => {
                 let length = u16::from_be_bytes(self.input.array()?);
                 let reason = self.input.bytes(length.into())?;
@@ -267,17 +209,18 @@ impl<R: Read> ArchiveReader<R> {
         }
     }
 
-    fn entry(&mut self, account: Option<Account>) -> Result<ArchiveEntry, ArchiveError> {
+    fn key(&mut self) -> Result<Key, ArchiveError> {
         let length = usize::from(u16::from_be_bytes(self.input.array()?));
         let key = if length <= MAX_KEY_BYTES {
             String::from_utf8(self.input.bytes(length)?).ok()
         } else {
             None
         };
-        let key = key
-            .map(Key::new)
-            .filter(Key::is_storable)
-            .ok_or_else(|| damaged("a key cannot be one"))?;
+        key.map(Key::new).filter(Key::is_storable).ok_or_else(|| damaged("a key cannot be one"))
+    }
+
+    fn entry(&mut self, account: Option<Account>) -> Result<ArchiveEntry, ArchiveError> {
+        let key = self.key()?;
         if self.last.as_ref().is_some_and(|last| *last >= key) {
             return Err(damaged(format_args!("{key} is out of order")));
         }
@@ -298,6 +241,29 @@ impl<R: Read> ArchiveReader<R> {
 
     fn end(&mut self) -> Result<(), ArchiveError> {
         let said = u64::from_be_bytes(self.input.array()?);
+        self.verify_end(said)
+    }
+
+    /// Reads the end of a backup that lacks entries.
+    fn gaps(&mut self) -> Result<(), ArchiveError> {
+        let said = u64::from_be_bytes(self.input.array()?);
+        let number = u32::from_be_bytes(self.input.array()?) as usize;
+        if number > MAX_GAPS {
+            return Err(damaged(format_args!("it lacks {number} entries")));
+        }
+        for _ in 0..number {
+            let key = self.key()?;
+            let revision = Revision(u64::from_be_bytes(self.input.array()?));
+            self.missing.push(MissingEntry { key, revision });
+        }
+        self.verify_end(said)?;
+        match self.gaps {
+            GapPolicy::Accept => Ok(()),
+            GapPolicy::Reject => Err(ArchiveError::Gaps { missing: self.missing.clone() }),
+        }
+    }
+
+    fn verify_end(&mut self, said: u64) -> Result<(), ArchiveError> {
         let sum = self.input.sum();
         if self.input.array::<32>()? != sum {
             return Err(damaged("its checksum does not match"));
@@ -340,6 +306,16 @@ fn head(input: &mut Hashing<impl Read>) -> Result<ArchiveHead, ArchiveError> {
     }
 }
 
+/// The first missing entry and the number of the others, for an error message.
+fn described(missing: &[MissingEntry]) -> String {
+    let Some(MissingEntry { key, revision }) = missing.first() else { return String::new() };
+    let error = StoreError::Damaged { key: key.clone(), revision: *revision };
+    match missing.len() - 1 {
+        0 => error.to_string(),
+        more => format!("{error}, and {more} more"),
+    }
+}
+
 fn damaged(reason: impl std::fmt::Display) -> ArchiveError {
     ArchiveError::Damaged { reason: reason.to_string() }
 }
@@ -354,58 +330,6 @@ fn located(error: ArchiveError, bytes: u64) -> ArchiveError {
 
 fn is_end(error: &io::Error) -> bool {
     error.kind() == ErrorKind::UnexpectedEof
-}
-
-/// A stream that counts and hashes its bytes.
-struct Hashing<S> {
-    inner: S,
-    hash: Sha256,
-    bytes: u64,
-}
-
-impl<S> Hashing<S> {
-    fn new(inner: S) -> Self {
-        Self { inner, hash: Sha256::new(), bytes: 0 }
-    }
-
-    fn pass(&mut self, bytes: &[u8]) {
-        self.hash.update(bytes);
-        self.bytes += bytes.len() as u64;
-    }
-
-    /// The checksum of all bytes so far.
-    fn sum(&self) -> [u8; 32] {
-        self.hash.clone().finalize().into()
-    }
-}
-
-impl<W: Write> Hashing<W> {
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.inner.write_all(bytes)?;
-        self.pass(bytes);
-        Ok(())
-    }
-}
-
-impl<R: Read> Hashing<R> {
-    fn array<const N: usize>(&mut self) -> io::Result<[u8; N]> {
-        let mut bytes = [0; N];
-        self.inner.read_exact(&mut bytes)?;
-        self.pass(&bytes);
-        Ok(bytes)
-    }
-
-    /// Reads exactly `length` bytes. Allocates as bytes arrive: a damaged length must not reserve
-    /// memory.
-    fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        let read = self.inner.by_ref().take(length as u64).read_to_end(&mut bytes)?;
-        if read < length {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        self.pass(&bytes);
-        Ok(bytes)
-    }
 }
 
 #[cfg(test)]

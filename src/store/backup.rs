@@ -8,7 +8,8 @@ use super::{ArchiveSummary, StoreError};
 pub trait Backup: Send + Sync + 'static {
     /// Writes every entry as of the latest commit, in the form of [`super::archive`]. Blocks.
     ///
-    /// Entries are verified as they are read. At most one value is in memory at a time. Space that
+    /// Entries are verified as they are read. Those with damaged values are left out and named at the
+    /// end, so that its reader rejects the backup unless it skips them. At most one value is in memory at a time. Space that
     /// is freed meanwhile cannot be reused until this returns, so the output must make progress.
     ///
     /// # Errors

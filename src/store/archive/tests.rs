@@ -1,5 +1,7 @@
 //! Backups that are whole, and all that are not.
 
+use sha2::{Digest, Sha256};
+
 use super::*;
 
 const REVISION: Revision = Revision(7 << 20);
@@ -15,7 +17,7 @@ fn written(keys: &[&str]) -> Vec<u8> {
         let entry = Entry { key: Key::new(*key), value: key.repeat(3).into(), revision: REVISION };
         writer.entry(&entry, sub, None).unwrap();
     }
-    writer.end().unwrap();
+    writer.finish(REVISION, &[]).unwrap();
     bytes
 }
 
@@ -34,7 +36,7 @@ fn what_was_written_is_read() {
     assert_eq!(entries, [entry("/a"), entry("/b")]);
     assert_eq!(
         summary,
-        ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64 }
+        ArchiveSummary { revision: REVISION, entries: 2, bytes: bytes.len() as u64, missing: 0 }
     );
     assert_eq!(ArchiveReader::begin(&*bytes).unwrap().head(), head());
 }
@@ -47,7 +49,7 @@ fn accounts_are_written_and_read() {
     let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
     writer.entry(&entry, 0, Some(&Account::new("team"))).unwrap();
     writer.entry(&other, 1, None).unwrap();
-    writer.end().unwrap();
+    writer.finish(REVISION, &[]).unwrap();
     let mut reader = ArchiveReader::begin(&*bytes).unwrap();
     let mut next = || reader.next_entry().unwrap().unwrap();
     let (first, second) = (next(), next());
@@ -136,4 +138,25 @@ proptest::proptest! {
         let bytes = [&start[..keep.min(start.len())], &tail].concat();
         let _ = read(&bytes).is_ok();
     }
+}
+
+#[test]
+fn gaps_are_rejected_unless_they_are_skipped() {
+    let mut bytes = Vec::new();
+    let mut writer = ArchiveWriter::begin(&mut bytes, head()).unwrap();
+    let entry = Entry { key: Key::new("/a"), value: "a".into(), revision: REVISION };
+    writer.entry(&entry, 0, None).unwrap();
+    let missing = [MissingEntry { key: Key::new("/b"), revision: Revision(7) }];
+    let summary = writer.finish(REVISION, &missing).unwrap();
+    assert_eq!((summary.entries, summary.missing), (1, 1));
+    let error = read(&bytes).unwrap_err();
+    assert!(error.to_string().contains("the value of /b written by revision 7 is damaged"));
+    let mut reader = ArchiveReader::begin(&*bytes).unwrap().skipping_damaged();
+    assert_eq!(reader.by_ref().collect::<Result<Vec<_>, _>>().unwrap(), [entry]);
+    assert_eq!((reader.missing(), reader.summary()), (&missing[..], Some(summary)));
+    // A damaged list of gaps is no list.
+    let at = bytes.len() - 40;
+    bytes[at] ^= 1;
+    let mut reader = ArchiveReader::begin(&*bytes).unwrap().skipping_damaged();
+    assert!(matches!(reader.find_map(Result::err), Some(ArchiveError::Damaged { .. })));
 }

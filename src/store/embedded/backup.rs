@@ -6,8 +6,8 @@ use std::time::SystemTime;
 
 use redb::ReadableTable;
 
-use crate::store::archive::ArchiveWriter;
-use crate::store::{ArchiveHead, ArchiveSummary, Backup, BackupError};
+use crate::store::archive::{ArchiveWriter, MAX_GAPS};
+use crate::store::{ArchiveHead, ArchiveSummary, Backup, BackupError, MissingEntry, StoreError};
 
 use super::error::store_error;
 use super::handle::Handle;
@@ -22,7 +22,7 @@ pub struct Backups {
 
 impl Backup for Backups {
     fn write(&self, out: &mut dyn Write) -> Result<ArchiveSummary, BackupError> {
-        let written = self.handle.read(|snapshot| match copy(snapshot, out) {
+        let written = self.handle.read(|snapshot| match self.copy(snapshot, out) {
             Ok(summary) => Ok(Ok(summary)),
             Err(BackupError::Output(error)) => Ok(Err(error)),
             Err(BackupError::Store(error)) => Err(error),
@@ -31,35 +31,48 @@ impl Backup for Backups {
     }
 }
 
-fn copy(snapshot: &Snapshot, out: &mut dyn Write) -> Result<ArchiveSummary, BackupError> {
-    let revision = snapshot.revision();
-    let mut archive =
-        ArchiveWriter::begin(out, ArchiveHead { revision, taken: SystemTime::now() })?;
-    match entries(snapshot, &mut archive) {
-        Ok(()) => {
-            let (bytes, entries) = archive.end()?;
-            Ok(ArchiveSummary { revision, entries, bytes })
+impl Backups {
+    fn copy(
+        &self,
+        snapshot: &Snapshot,
+        out: &mut dyn Write,
+    ) -> Result<ArchiveSummary, BackupError> {
+        let revision = snapshot.revision();
+        let mut archive =
+            ArchiveWriter::begin(out, ArchiveHead { revision, taken: SystemTime::now() })?;
+        match entries(snapshot, &mut archive) {
+            Ok(gaps) => {
+                gaps.iter().for_each(|gap| self.handle.record_damage(&gap.key, gap.revision));
+                Ok(archive.finish(revision, &gaps)?)
+            }
+            Err(BackupError::Store(error)) => {
+                archive.fail(&error.to_string())?;
+                Err(error.into())
+            }
+            Err(error) => Err(error),
         }
-        Err(BackupError::Store(error)) => {
-            archive.fail(&error.to_string())?;
-            Err(error.into())
-        }
-        Err(error) => Err(error),
     }
 }
 
+/// Writes all readable entries. Returns the damaged ones.
 fn entries(
     snapshot: &Snapshot,
     archive: &mut ArchiveWriter<impl Write>,
-) -> Result<(), BackupError> {
+) -> Result<Vec<MissingEntry>, BackupError> {
     let (versions, values) = (snapshot.table(CURRENT)?, snapshot.table(VALUES)?);
+    let mut gaps = Vec::new();
     for row in versions.iter().map_err(store_error)? {
         let (key, row) = row.map_err(store_error)?;
         let Latest { version, charge } = decode_latest(key.value(), row.value())?;
-        if let Some(at) = live(version) {
-            let (key, account) = (decode_key(key.value())?, charge.map(|charge| charge.account));
-            archive.entry(&entry(&values, &key, at)?, at.sub, account.as_ref())?;
+        let Some(at) = live(version) else { continue };
+        let (key, account) = (decode_key(key.value())?, charge.map(|charge| charge.account));
+        match entry(&values, &key, at) {
+            Ok(entry) => archive.entry(&entry, at.sub, account.as_ref())?,
+            Err(StoreError::Damaged { key, revision }) if gaps.len() < MAX_GAPS => {
+                gaps.push(MissingEntry { key, revision });
+            }
+            Err(error) => return Err(error.into()),
         }
     }
-    Ok(())
+    Ok(gaps)
 }
