@@ -175,7 +175,7 @@ pub enum OpenError {
         supported: u64,
     },
     /// The data file is damaged. redb may have tried to repair it.
-    #[error("{} is damaged: {reason}; keep a copy of the file and restore a backup", path.display())]
+    #[error("{} is damaged: {reason}; keep a copy of the file and restore a backup, or save the rest with `store export --skip-damaged` and import it into another folder", path.display())]
     Corrupt {
         /// The data file.
         path: PathBuf,

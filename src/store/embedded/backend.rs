@@ -2,9 +2,10 @@
 //! of it, for a read-only view or for a benchmark with a slow disk.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
 use std::ops::Bound;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,6 +39,41 @@ impl fmt::Debug for FileOpener {
 pub fn open_file(path: &Path) -> io::Result<FileBackend> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     FileBackend::new(file).map_err(io::Error::other)
+}
+
+/// Opens a plain file that is only read, which a read-only volume allows. It is not locked: nobody
+/// can write to it there.
+///
+/// # Errors
+/// The error of the operating system.
+pub(super) fn open_unwritable_file(path: &Path) -> io::Result<impl StorageBackend> {
+    File::open(path).map(UnwritableFile)
+}
+
+/// A file that is only read.
+#[derive(Debug)]
+struct UnwritableFile(File);
+
+impl StorageBackend for UnwritableFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read_exact_at(out, offset)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(ErrorKind::ReadOnlyFilesystem.into())
+    }
 }
 
 /// A change to the operations of an inner backend. The default methods call the inner backend.

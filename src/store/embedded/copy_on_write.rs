@@ -5,17 +5,49 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::backend::{BackendLayer, FileOpener, Layered, StorageBackend, open_file};
+use super::backend::{
+    BackendLayer, FileOpener, Layered, StorageBackend, open_file, open_unwritable_file,
+};
 
 /// Bytes of a copied block.
 const BLOCK: u64 = 4096;
 
-/// Opens the plain file below a view. The file must be writable: an exclusive lock requires it.
+/// Opens the plain file below a view. An exclusive lock requires that the file is writable; on a
+/// read-only volume it is not locked.
 pub(super) fn opener() -> FileOpener {
+    FileOpener(Arc::new(|path| Ok(Box::new(Layered(view(path)?)))))
+}
+
+fn view(path: &Path) -> io::Result<CopyOnWrite> {
+    match open_file(path) {
+        Ok(file) => CopyOnWrite::new(Box::new(file)),
+        Err(error) if is_read_only(&error) => {
+            CopyOnWrite::new(Box::new(open_unwritable_file(path)?))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Returns true for the error of a write to a read-only volume or a file of another user.
+pub(super) fn is_read_only(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem)
+}
+
+/// Opens the plain file below a view in which redb reads the commit before the latest one: its
+/// header holds both, and a bit selects the current one.
+pub(super) fn previous_commit_opener() -> FileOpener {
+    /// The place of the flags behind the magic bytes, and the flag of the current commit.
+    const FLAGS: u64 = 9;
+    const SECOND_IS_CURRENT: u8 = 1;
     FileOpener(Arc::new(|path| {
-        Ok(Box::new(Layered(CopyOnWrite::new(Box::new(open_file(path)?))?)))
+        let view = view(path)?;
+        let mut flags = [0];
+        view.read(FLAGS, &mut flags)?;
+        view.write(FLAGS, &[flags[0] ^ SECOND_IS_CURRENT])?;
+        Ok(Box::new(Layered(view)))
     }))
 }
 
@@ -156,6 +188,19 @@ mod tests {
             3 => (0..9000_u64, proptest::collection::vec(1_u8.., 0..6000)).prop_map(|(at, data)| Step::Write(at, data)),
             1 => (0..12_000_u64).prop_map(Step::SetLen),
         ]
+    }
+
+    #[test]
+    fn file_that_is_only_read_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        fs::write(&path, "content").unwrap();
+        let view = CopyOnWrite::new(Box::new(open_unwritable_file(&path).unwrap())).unwrap();
+        view.write(3, b"XX").unwrap();
+        let mut read = [0; 7];
+        BackendLayer::read(&view, 0, &mut read).unwrap();
+        assert_eq!(&read, b"conXXnt");
+        assert_eq!(fs::read(&path).unwrap(), b"content");
     }
 
     proptest! {

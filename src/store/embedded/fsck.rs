@@ -35,7 +35,7 @@ use super::read::{Snapshot, decode_key, decode_latest, decode_version, version};
 /// Verifies an existing store, see [`crate::store::Maintenance::fsck`].
 pub(super) fn fsck(options: &Options) -> Result<FsckReport, OpenError> {
     let options = Options { opener: copy_on_write::opener(), ..options.clone() };
-    let Open { mut database, lock: _held } = open::open_existing(&options)?;
+    let Open { mut database, lock: _held } = open::open_read_only(&options)?;
     Ok(verify(&mut database))
 }
 

@@ -4,6 +4,7 @@
 //! redb locks the data file as well. This lock also covers the time before that file exists.
 
 use std::fs::{File, TryLockError};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -52,7 +53,24 @@ impl LockWait {
 pub(super) fn take(dir: &Path, lock_wait: &mut LockWait) -> Result<File, OpenError> {
     let path = dir.join(LOCK_FILE);
     let not_writable = |source| OpenError::NotWritable { path: path.clone(), source };
-    let file = private_file::open_or_create(&path).map_err(not_writable)?;
+    wait(private_file::open_or_create(&path).map_err(not_writable)?, &path, lock_wait)
+}
+
+/// Locks an existing folder on a read-only volume. Without a lock file, no process has used it.
+pub(super) fn take_existing(
+    dir: &Path,
+    lock_wait: &mut LockWait,
+) -> Result<Option<File>, OpenError> {
+    let path = dir.join(LOCK_FILE);
+    match File::open(&path) {
+        Ok(file) => wait(file, &path, lock_wait).map(Some),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(OpenError::NotReadable { path, source }),
+    }
+}
+
+fn wait(file: File, path: &Path, lock_wait: &mut LockWait) -> Result<File, OpenError> {
+    let not_writable = |source| OpenError::NotWritable { path: path.to_owned(), source };
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

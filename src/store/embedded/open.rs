@@ -16,6 +16,7 @@ use crate::store::private_file;
 use crate::store::{OpenError, Revision, StoreError};
 
 use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
+use super::copy_on_write::is_read_only;
 use super::error::{panicked, store_error};
 use super::layout::{
     ACCOUNTS, CURRENT, FORMAT, FORMAT_WITHOUT_ACCOUNTS, HISTORY, LOG, META, META_COMPACTED,
@@ -185,6 +186,40 @@ pub(super) fn open_database(
     options: &Options,
     lock_wait: &mut LockWait,
 ) -> Result<Database, OpenError> {
+    check_format(path, open_any_format(path, options, lock_wait)?)
+}
+
+/// Opens the store of a folder, which may be on a read-only volume, through an opener that writes
+/// nothing.
+pub(super) fn open_read_only(options: &Options) -> Result<Open, OpenError> {
+    let Open { database, lock } = open_damaged(options)?;
+    let database = check_format(&options.data_file(), database)?;
+    Ok(Open { database, lock })
+}
+
+/// Opens the data file of a folder as [`open_read_only`] does, but does not read its format, which
+/// may be damaged.
+pub(super) fn open_damaged(options: &Options) -> Result<Open, OpenError> {
+    let (dir, path) = (&options.dir, options.data_file());
+    if !holds_data(dir)? {
+        return Err(OpenError::Missing { path });
+    }
+    let mut lock_wait = LockWait::new(dir, options.lock_timeout);
+    let lock = match lock::take(dir, &mut lock_wait) {
+        Err(OpenError::NotWritable { source, .. }) if is_read_only(&source) => {
+            lock::take_existing(dir, &mut lock_wait)?
+        }
+        taken => Some(taken?),
+    };
+    let database = open_any_format(&path, options, &mut lock_wait)?;
+    Ok(Open { database, lock })
+}
+
+fn open_any_format(
+    path: &Path,
+    options: &Options,
+    lock_wait: &mut LockWait,
+) -> Result<Database, OpenError> {
     loop {
         let file = open_file(path, &options.opener)?;
         // redb trusts a file that was closed cleanly, and may panic when that is damaged.
@@ -199,7 +234,7 @@ pub(super) fn open_database(
                 .create_with_backend(file)
         }));
         match opened {
-            Ok(Ok(database)) => return check_format(path, database),
+            Ok(Ok(database)) => return Ok(database),
             Ok(Err(DatabaseError::DatabaseAlreadyOpen)) => lock_wait.wait()?,
             Ok(Err(DatabaseError::Storage(StorageError::Io(source))))
                 if is_about_writing(&source) =>
