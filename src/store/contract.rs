@@ -51,6 +51,10 @@ use super::{
 /// changed. After any other error of [`Store::commit`] the transaction may or may not have been
 /// applied.
 ///
+/// *Damage.* A damaged value fails only the reads that need it, with `Damaged`. [`Store::get`] with
+/// the revision of the value as `known` needs none, nor does a transaction that guards, replaces or
+/// deletes it.
+///
 /// *Cancellation.* Reads may be dropped at any time. A [`Store::commit`] that is dropped may still
 /// be applied.
 ///
@@ -104,11 +108,24 @@ pub trait Store: Send + Sync + 'static {
     /// The revision of the latest commit.
     fn current(&self) -> BoxFuture<'_, Result<Revision, StoreError>>;
 
+    /// The number of changes that a transaction may have at least. etcd allows 128 operations by
+    /// default.
+    fn max_changes(&self) -> usize {
+        100
+    }
+
     /// The revision of the latest commit if it is known without I/O; `None` otherwise.
     ///
     /// A value that was read at or after this revision is current as long as this method returns
     /// it: no reader has seen a later commit.
     fn latest(&self) -> Option<Revision>;
+
+    /// The current values under a prefix that an earlier read has found damaged, in the order of
+    /// their keys. Reads no values; other values may be damaged too.
+    fn known_damage(&self, prefix: &str) -> Vec<(Key, Revision)> {
+        let _ = prefix;
+        Vec::new()
+    }
 }
 
 /// A stream of changes, see [`Store::watch`].

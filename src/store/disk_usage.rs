@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use super::{Revision, StoreError};
 
-/// Disk space, in bytes, that a server keeps free. Below it, writes are rejected, so that the store
-/// never meets a full disk.
+/// Disk space, in bytes, that a server keeps free by default. Below it, writes are rejected, so that
+/// the store never meets a full disk.
 pub const RESERVE_BYTES: u64 = 64 << 20;
 
 /// The ability to report the disk usage of an open store.
@@ -33,6 +33,8 @@ pub struct FileStats {
     pub size: FileSize,
     /// Free bytes on the file system, if known.
     pub available: Option<u64>,
+    /// Bytes that are kept free on the file system, see [`Reserve`]; 0 for none.
+    pub reserve: u64,
     /// Bytes of the file that compaction has freed and no value has taken since; an estimate.
     pub reusable: u64,
     /// The latest revision.
@@ -68,6 +70,16 @@ impl Default for Reserve {
     /// [`RESERVE_BYTES`] on the file system itself.
     fn default() -> Self {
         Self { bytes: RESERVE_BYTES, free: Arc::new(free_space) }
+    }
+}
+
+impl Reserve {
+    /// The least reserve: it must exceed one group of transactions.
+    pub const MIN_BYTES: u64 = RESERVE_BYTES / 2;
+
+    /// This number of bytes on the file system itself.
+    pub fn of(bytes: u64) -> Self {
+        Self { bytes, ..Self::default() }
     }
 }
 

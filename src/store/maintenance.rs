@@ -1,10 +1,11 @@
 //! Maintenance of a data folder while no server uses it: check, defragmentation, restore.
 
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{ArchiveError, ArchiveSummary, FileSize, OpenError, Opened, Revision};
+use super::{ArchiveError, ArchiveSummary, Backup, FileSize, OpenError, Opened, Revision};
 
 /// Offline maintenance of a data folder. Every method blocks, and fails with [`OpenError::InUse`]
 /// while another process holds the folder.
@@ -27,12 +28,26 @@ pub trait Maintenance: Send + Sync {
     /// The store cannot be opened.
     fn open_read_only(&self) -> Result<Opened, OpenError>;
 
+    /// Opens a store with a damaged structure, which cannot be opened otherwise, for a backup of all
+    /// that can still be reached. The data file does not change.
+    ///
+    /// # Errors
+    /// The store cannot be opened at all.
+    fn salvage(&self) -> Result<Arc<dyn Backup>, OpenError>;
+
     /// Returns unused pages of the data file of an existing store to the file system. Can be
     /// interrupted at any moment; keeps everything that is stored, past revisions included.
     ///
     /// # Errors
     /// The store cannot be opened or written.
     fn defrag(&self) -> Result<DefragReport, OpenError>;
+
+    /// Reserves the place of a store in a folder without one, for a store that appears there when it
+    /// is complete.
+    ///
+    /// # Errors
+    /// The folder is in use, has a store, or cannot be written.
+    fn reserve_place(&self) -> Result<Box<dyn NewPlace>, OpenError>;
 
     /// Creates a store from a backup, in a folder without one.
     ///
@@ -44,6 +59,18 @@ pub trait Maintenance: Send + Sync {
         backup: &mut dyn Read,
         options: RestoreOptions,
     ) -> Result<Restored, RestoreError>;
+}
+
+/// A reserved place of a new store. Unless it is filled, everything in it is removed on drop.
+pub trait NewPlace: Send {
+    /// The folder in which to make the store.
+    fn path(&self) -> &Path;
+
+    /// Puts the complete store, which must be closed, in its place.
+    ///
+    /// # Errors
+    /// The folder cannot be written.
+    fn fill(self: Box<Self>) -> Result<(), OpenError>;
 }
 
 /// The result of [`Maintenance::fsck`].

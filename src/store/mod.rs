@@ -23,13 +23,14 @@ mod incident;
 mod maintenance;
 mod open;
 mod opened;
+pub mod partial_file;
 pub mod private_file;
 mod range;
 mod scan;
 mod txn;
 
 pub use account::{Account, AccountUsage, Accounting, Charge, MAX_ACCOUNT_BYTES};
-pub use archive::{ArchiveError, ArchiveHead, ArchiveReader, ArchiveSummary};
+pub use archive::{ArchiveError, ArchiveHead, ArchiveReader, ArchiveSummary, MissingEntry};
 pub use backup::{Backup, BackupError};
 pub use compaction::Compact;
 pub use contract::{Store, Watch};
@@ -44,7 +45,8 @@ pub use event::{Batch, Event};
 pub use health::StoreHealth;
 pub use incident::{Incident, Observer};
 pub use maintenance::{
-    DefragReport, FsckReport, Maintenance, Problems, RestoreError, RestoreOptions, Restored,
+    DefragReport, FsckReport, Maintenance, NewPlace, Problems, RestoreError, RestoreOptions,
+    Restored,
 };
 pub use open::{in_memory, maintenance, open};
 pub use opened::{Backend, OpenOptions, Opened};

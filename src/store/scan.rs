@@ -52,6 +52,6 @@ pub struct ValueChange<'a> {
     pub key: &'a str,
     /// The value at the last visit. Not verified.
     pub before: Option<&'a [u8]>,
-    /// The value now. Not verified.
+    /// The value now, damaged or not.
     pub after: Option<&'a [u8]>,
 }

@@ -28,8 +28,9 @@ impl DiskUsage for DataFile {
             self.handle.read(|snapshot| Ok((snapshot.revision(), snapshot.compacted()?)))?;
         let size = size(&self.path)
             .map_err(|error| StoreError::Unavailable(Arc::new(io::Error::other(error))))?;
-        let (available, reusable) = (self.space.available(), self.space.reusable());
-        Ok(FileStats { size, available, reusable, revision, compacted })
+        let (available, reserve) = (self.space.available(), self.space.reserve());
+        let reusable = self.space.reusable();
+        Ok(FileStats { size, available, reserve, reusable, revision, compacted })
     }
 
     fn used_bytes(&self) -> Result<u64, StoreError> {

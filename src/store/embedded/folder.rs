@@ -2,17 +2,20 @@
 
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::{
-    ArchiveReader, DefragReport, FsckReport, Maintenance, OpenError, Opened, RestoreError,
-    RestoreOptions, Restored,
+    ArchiveReader, Backup, DefragReport, FsckReport, Maintenance, NewPlace, OpenError, Opened,
+    RestoreError, RestoreOptions, Restored,
 };
 
 use super::defrag::defrag;
 use super::fsck::fsck;
+use super::new_place::NewFolder;
 use super::options::{DATA_FILE, Options};
 use super::restore::restore;
+use super::salvage::Salvage;
 use super::store::Embedded;
 
 /// The data folder of an embedded store.
@@ -44,8 +47,16 @@ impl Maintenance for Folder {
         Embedded::open_read_only(self.options()).map(Opened::from)
     }
 
+    fn salvage(&self) -> Result<Arc<dyn Backup>, OpenError> {
+        Ok(Arc::new(Salvage::open(&self.options())?))
+    }
+
     fn defrag(&self) -> Result<DefragReport, OpenError> {
         defrag(&self.options())
+    }
+
+    fn reserve_place(&self) -> Result<Box<dyn NewPlace>, OpenError> {
+        Ok(Box::new(NewFolder::reserve(&self.dir)?))
     }
 
     fn restore(

@@ -24,8 +24,9 @@ use std::time::Duration;
 use redb::{Database, ReadableDatabase, WriteTransaction};
 use tokio::sync::{mpsc, watch as signal};
 
-use crate::store::{Incident, Observer, Revision, StoreError};
+use crate::store::{Incident, Key, Lookup, Observer, Revision, StoreError};
 
+use super::damaged_values::DamagedValues;
 use super::error::{panicked, store_error};
 use super::job::{Failure, Job};
 use super::read::Snapshot;
@@ -47,6 +48,7 @@ pub(super) struct Handle {
     writer: OnceLock<mpsc::WeakSender<Job>>,
     observer: Observer,
     damaged_reads: AtomicU64,
+    damaged_values: DamagedValues,
 }
 
 /// A snapshot and the generation of the file that it reads from.
@@ -86,6 +88,7 @@ impl Handle {
             writer: OnceLock::new(),
             observer,
             damaged_reads: AtomicU64::new(0),
+            damaged_values: DamagedValues::default(),
         };
         handle.publish_commit()?;
         Ok(handle)
@@ -220,6 +223,9 @@ impl Handle {
     /// Handles an error before the caller gets it: reports damage to the observer, and a failed
     /// file to the writer.
     pub(super) fn on_error(&self, generation: u64, error: StoreError) -> StoreError {
+        if let StoreError::Damaged { key, revision } = &error {
+            self.damaged_values.add(key, *revision);
+        }
         match &error {
             StoreError::Damaged { .. } | StoreError::Corrupt { .. } => {
                 self.damaged_reads.fetch_add(1, Ordering::Relaxed);
@@ -236,6 +242,24 @@ impl Handle {
     /// Reports an incident to the observer.
     pub(super) fn notify(&self, incident: Incident) {
         (self.observer.0)(incident);
+    }
+
+    /// See [`crate::store::Store::known_damage`].
+    pub(super) fn known_damage(&self, prefix: &str) -> Vec<(Key, Revision)> {
+        if self.damaged_values.is_empty() {
+            return Vec::new();
+        }
+        let Ok(Published { snapshot, .. }) = self.published() else { return Vec::new() };
+        self.damaged_values.under(prefix, |key, revision| {
+            matches!(snapshot.get(key, Some(revision)), Ok(Lookup::Unchanged))
+        })
+    }
+
+    /// Records a damaged value that a read has met and passed over.
+    pub(super) fn record_damage(&self, key: &Key, revision: Revision) {
+        self.damaged_values.add(key, revision);
+        self.damaged_reads.fetch_add(1, Ordering::Relaxed);
+        self.notify(Incident::Damaged);
     }
 
     /// The number of reads that met damage.

@@ -15,7 +15,9 @@
 //! a tokio runtime.
 //!
 //! *Damage.* Every row has a checksum, and every read verifies it, see `layout`. A wrong value is
-//! `Damaged` and is never returned; a wrong index row or a panic of redb is `Corrupt`.
+//! `Damaged` and is never returned; a wrong index row or a panic of redb is `Corrupt`. Opening
+//! verifies all indexes, see `structure`: a damaged one could hide keys. `salvage` saves what such a
+//! file still reaches.
 //!
 //! *Failure.* After an I/O error or a panic in a commit, the writer opens the file again, see
 //! `handle`. Reads wait for a moment, and are `Unavailable` if it takes longer. If the file cannot
@@ -36,6 +38,7 @@ mod backend;
 mod backup;
 mod compact;
 mod copy_on_write;
+mod damaged_values;
 mod data_file;
 mod defrag;
 mod error;
@@ -48,14 +51,17 @@ mod layout;
 mod ledger;
 mod lock;
 mod memory;
+mod new_place;
 mod open;
 mod options;
 mod read;
 mod recover;
 mod restore;
+mod salvage;
 mod scan;
 mod space;
 mod store;
+mod structure;
 mod watch;
 mod writer;
 

@@ -1,7 +1,8 @@
 //! Scans: each value under some prefixes once, then the changes in the log, in steps of some
 //! milliseconds at most. No read or write waits for a scan.
 //!
-//! Checksums of values are not verified: a scan counts values and returns them to no client.
+//! A current value with a wrong checksum is remembered as damaged, and visited like the others: a
+//! scan counts values and returns them to no client.
 //! Several changes of one key within a step count as one.
 
 use std::collections::BTreeMap;
@@ -12,11 +13,13 @@ use futures_util::future::BoxFuture;
 use redb::ReadOnlyTable;
 use tokio::sync::watch as signal;
 
-use crate::store::{Revision, Scan, ScanProgress, ScanVisitor, Scanner, StoreError, ValueChange};
+use crate::store::{
+    Key, Revision, Scan, ScanProgress, ScanVisitor, Scanner, StoreError, ValueChange,
+};
 
 use super::error::{damaged_row, store_error};
 use super::handle::Handle;
-use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, VALUES, Version};
+use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, VALUES, Version, decode_value};
 use super::read::{Snapshot, before, decode_version, live};
 
 /// Keys that one step visits.
@@ -110,8 +113,11 @@ impl LogScanner {
     ) -> Result<Phase, StoreError> {
         let KeyCursor { at, prefix: number, mut after } = cursor;
         let Some(prefix) = self.prefixes.get(number) else { return Ok(Phase::Log(at)) };
-        let (keys, history, values) =
-            (snapshot.table(CURRENT)?, snapshot.table(HISTORY)?, Values::of(snapshot)?);
+        let (keys, history, values) = (
+            snapshot.table(CURRENT)?,
+            snapshot.table(HISTORY)?,
+            Values::of(snapshot, &self.handle)?,
+        );
         let start = after.as_deref().map_or(Bound::Included(prefix.as_bytes()), Bound::Excluded);
         let mut last = None;
         for (count, row) in
@@ -169,7 +175,7 @@ impl LogScanner {
             }
             done = at.revision;
         }
-        let values = Values::of(snapshot)?;
+        let values = Values::of(snapshot, &self.handle)?;
         for (key, (before, now)) in &changed {
             values.visit(key, *before, Some(*now), visitor)?;
         }
@@ -177,14 +183,18 @@ impl LogScanner {
     }
 }
 
-struct Values(ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>);
+struct Values<'a> {
+    rows: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
+    handle: &'a Handle,
+}
 
-impl Values {
-    fn of(snapshot: &Snapshot) -> Result<Self, StoreError> {
-        snapshot.table(VALUES).map(Self)
+impl<'a> Values<'a> {
+    fn of(snapshot: &Snapshot, handle: &'a Handle) -> Result<Self, StoreError> {
+        Ok(Self { rows: snapshot.table(VALUES)?, handle })
     }
 
-    /// Visits a key. A value that is missing in a damaged file counts as an empty one.
+    /// Visits a key, and records damage of its value now. A value that is missing in a damaged file
+    /// counts as an empty one.
     fn visit(
         &self,
         key: &str,
@@ -194,9 +204,16 @@ impl Values {
     ) -> Result<(), StoreError> {
         let row = |version: Option<Version>| {
             let at = version.and_then(live);
-            at.map(|at| self.0.get(&at.encode()).map_err(store_error)).transpose()
+            at.map(|at| self.rows.get(&at.encode()).map_err(store_error)).transpose()
         };
         let (before, after) = (row(before)?, row(now)?);
+        if let (Some(at), Some(row)) = (now.and_then(live), &after)
+            && row
+                .as_ref()
+                .is_none_or(|row| decode_value(key.as_bytes(), at, row.value()).is_none())
+        {
+            self.handle.record_damage(&Key::new(key), at.revision);
+        }
         let [before, after] = [&before, &after].map(|row| {
             row.as_ref().map(|row| {
                 row.as_ref().map_or(&[][..], |row| layout::unverified_value(row.value()))

@@ -35,6 +35,11 @@ impl Space {
         self.reserve.as_ref().and_then(|reserve| (reserve.free)(&self.dir).ok())
     }
 
+    /// Bytes that are kept free on the file system; 0 for none.
+    pub(super) fn reserve(&self) -> u64 {
+        self.reserve.as_ref().map_or(0, |reserve| reserve.bytes)
+    }
+
     /// Bytes of the file that compaction has freed and no value has taken since.
     pub(super) fn reusable(&self) -> u64 {
         self.reusable.load(Ordering::Relaxed)

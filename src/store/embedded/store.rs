@@ -29,8 +29,12 @@ use super::read::Snapshot;
 use super::recover::Recovery;
 use super::scan::Scans;
 use super::space::{Room, Space};
+use super::structure;
 use super::watch::Watcher;
 use super::writer::Writer;
+
+/// The most changes of a transaction that delay others for some milliseconds only.
+const MAX_CHANGES: usize = 2500;
 
 /// The store in a folder.
 ///
@@ -61,7 +65,8 @@ impl Embedded {
 
     /// Opens a folder that must hold a store. Writes stay in memory; the file does not change.
     pub fn open_read_only(options: Options) -> Result<Self, OpenError> {
-        Self::open_existing(Options { opener: copy_on_write::opener(), ..options })
+        let options = Options { opener: copy_on_write::opener(), ..options };
+        Self::start(open::open_read_only(&options)?, options)
     }
 
     /// Creates an empty store in memory, which is lost when it is dropped.
@@ -87,6 +92,7 @@ impl Embedded {
         let opened = handle.read(|snapshot| {
             space.set_reusable(snapshot.reusable()?);
             ledger.load(snapshot)?;
+            structure::verify(snapshot)?;
             snapshot.current()
         });
         let current = opened.map_err(unusable)?;
@@ -221,6 +227,14 @@ impl Store for Embedded {
 
     fn latest(&self) -> Option<Revision> {
         self.handle.latest()
+    }
+
+    fn max_changes(&self) -> usize {
+        MAX_CHANGES
+    }
+
+    fn known_damage(&self, prefix: &str) -> Vec<(Key, Revision)> {
+        self.handle.known_damage(prefix)
     }
 }
 
