@@ -10,6 +10,7 @@ use crate::machinery::value;
 use crate::meta::protobuf::DELETE_OPTIONS;
 use crate::meta::{Status, excerpt, field};
 use crate::registry::actor::{Actor, DryRun};
+use crate::registry::unreadable::{OPTION, ignores_read_errors};
 
 /// Reads the options from the body or, if there is none, from the query (`DeleteResource` in
 /// k8s.io/apiserver/pkg/endpoints/handlers/delete.go), and validates them
@@ -23,6 +24,22 @@ pub fn read(cx: &RequestContext) -> Result<DeleteOptions, Status> {
     let dry_run: Vec<&str> = options.dry_run.iter().flatten().map(String::as_str).collect();
     let errors: field::Errors =
         propagation_policy_error(&options).into_iter().chain(dry_run_error(&dry_run)).collect();
+    check_valid(KIND, &errors)?;
+    check_valid(KIND, &unsafe_delete_errors(&options))?;
+    Ok(options)
+}
+
+/// Reads the options of the deletion of a collection, see [`read`].
+///
+/// # Errors
+/// The errors of [`read`], and 422 for an option that only one object can have.
+pub fn read_for_collection(cx: &RequestContext) -> Result<DeleteOptions, Status> {
+    let options = read(cx)?;
+    let rule = "is not allowed with DELETECOLLECTION, try again after removing the option";
+    let errors = ignores_read_errors(&options)
+        .then(|| field::Error::invalid_value(OPTION, true, rule))
+        .into_iter()
+        .collect();
     check_valid(KIND, &errors)?;
     Ok(options)
 }
@@ -52,6 +69,10 @@ fn from_query(cx: &RequestContext) -> Result<DeleteOptions, Status> {
             .map(|_| cx.query.switch("orphanDependents")),
         preconditions: has_preconditions.then_some(Preconditions { resource_version, uid }),
         propagation_policy: cx.query.get("propagationPolicy").map(str::to_owned),
+        ignore_store_read_error_with_cluster_breaking_potential: cx
+            .query
+            .get(OPTION)
+            .map(|_| cx.query.switch(OPTION)),
         ..DeleteOptions::default()
     })
 }
@@ -69,6 +90,28 @@ fn from_body(cx: &RequestContext) -> Result<DeleteOptions, Status> {
         return Err(Status::bad_request(text));
     }
     value::from_value(value).map_err(Status::bad_request)
+}
+
+/// The options that an unsafe deletion excludes, as `ValidateIgnoreStoreReadError` in
+/// k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go.
+fn unsafe_delete_errors(options: &DeleteOptions) -> field::Errors {
+    if !ignores_read_errors(options) {
+        return field::Errors::default();
+    }
+    let is_dry_run = options.dry_run.as_ref().is_some_and(|values| !values.is_empty());
+    let excluded = [
+        ("dryRun", is_dry_run),
+        ("propagationPolicy", options.propagation_policy.is_some()),
+        ("orphanDependents", options.orphan_dependents.is_some()),
+        ("gracePeriodSeconds", options.grace_period_seconds.is_some()),
+        ("preconditions", options.preconditions.is_some()),
+    ];
+    let set = excluded.iter().filter(|(_, is_set)| *is_set);
+    set.map(|(name, _)| {
+        let rule = format!("cannot be set together with .{name}");
+        field::Error::invalid_value(OPTION, true, rule)
+    })
+    .collect()
 }
 
 fn propagation_policy_error(options: &DeleteOptions) -> Option<field::Error> {

@@ -338,7 +338,7 @@ impl<T: Kind> Builder<T> {
             Box::pin(async move {
                 // Fails before the first deletion if the response cannot be encoded.
                 ListWriter::<T>::new(&cx, api, columns)?;
-                let delete = delete_options::read(&cx)?;
+                let delete = delete_options::read_for_collection(&cx)?;
                 let options = list_options::read(&cx)?;
                 let actor = delete_options::actor(&cx, &delete);
                 let deleted =

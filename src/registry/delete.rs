@@ -17,8 +17,9 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;
 use crate::registry::strategy::{GarbageCollection, Strategy};
+use crate::registry::unreadable::{ObjectState, ignores_read_errors, not_unreadable};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};
-use crate::store::Entry;
+use crate::store::Key;
 
 /// Finalizer that the garbage collector removes after it has orphaned the dependents.
 const ORPHAN: &str = "orphan";
@@ -43,6 +44,9 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
         options: &DeleteOptions,
     ) -> Result<Written<T>, Status> {
         check_path_segment(at.name())?;
+        if ignores_read_errors(options) {
+            self.require_unsafe_delete(actor, at.namespace(), at.name()).await?;
+        }
         match self.remove(actor, at.namespace(), at.name(), options).await? {
             Deletion::Terminating(mut object) => {
                 self.strategy().decorate(&mut object);
@@ -127,10 +131,20 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         options: &DeleteOptions,
     ) -> Result<Deletion<T>, Status> {
         let key = self.key(namespace, name);
-        let attempt = |read_set: &ReadSet, admitted: &Admitted| {
-            let entry =
-                read_set.entry(&key).ok_or_else(|| Status::not_found(self.resource(), name))?;
-            self.decide_removal(actor, (namespace, name), options, entry, admitted)
+        let attempt = |read_set: &ReadSet, admitted: &Admitted| match (
+            self.state(read_set, &key),
+            ignores_read_errors(options),
+        ) {
+            (ObjectState::Unreadable(_), true) => {
+                let change = self.change_unreadable(&key, (namespace, name), None)?;
+                Ok(write_unlimited(change, Deletion::Removed { uid: String::new() }))
+            }
+            (_, true) => Err(not_unreadable(self.resource(), name)),
+            (ObjectState::Unreadable(status), false) => Err(*status),
+            (ObjectState::Missing, false) => Err(Status::not_found(self.resource(), name)),
+            (ObjectState::Readable(old), false) => {
+                self.decide_removal(actor, &key, (namespace, name), options, &old, admitted)
+            }
         };
         let done = self.storage().guaranteed_update(actor, std::slice::from_ref(&key), attempt);
         Ok(match done.await? {
@@ -145,26 +159,15 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     fn decide_removal(
         &self,
         actor: &Actor,
+        key: &Key,
         namespaced_name: (&str, &str),
         options: &DeleteOptions,
-        entry: &Entry,
+        old: &T,
         admitted: &Admitted,
     ) -> Result<UpdateDecision<Deletion<T>>, Status> {
-        let old = match self.decode(entry) {
-            Ok(old) => old,
-            // An object that cannot be decoded can still be removed.
-            Err(_) if options.preconditions.is_none() && actor.dry_run == DryRun::Off => {
-                let change = self.change(&entry.key, namespaced_name, None, None)?;
-                return Ok(UpdateDecision::Write(
-                    vec![change],
-                    Deletion::Removed { uid: String::new() },
-                ));
-            }
-            Err(status) => return Err(status),
-        };
         self.check_preconditions(options, old.metadata())?;
         if let Some(attributes) =
-            self.admission_attributes(admitted, namespaced_name, Some(&old), None)
+            self.admission_attributes(admitted, namespaced_name, Some(old), None)
         {
             return Ok(UpdateDecision::Admit(attributes));
         }
@@ -176,14 +179,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             actor.now,
         );
         let is_removed = new.metadata().finalizers.is_empty();
-        let has_work = (is_removed || new != old) && actor.dry_run == DryRun::Off;
+        let has_work = (is_removed || new != *old) && actor.dry_run == DryRun::Off;
         let change = match has_work {
-            true => Some(self.change(
-                &entry.key,
-                namespaced_name,
-                Some(&old),
-                (!is_removed).then_some(&new),
-            )?),
+            true => {
+                Some(self.change(key, namespaced_name, Some(old), (!is_removed).then_some(&new))?)
+            }
             false => None,
         };
         let deleted = match is_removed {
@@ -191,10 +191,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             false => Deletion::Terminating(Box::new(new)),
         };
         Ok(match change {
-            Some(change) => {
-                let charge = change.charge.clone().unlimited();
-                UpdateDecision::Write(vec![ObjectChange { charge, ..change }], deleted)
-            }
+            Some(change) => write_unlimited(change, deleted),
             None => UpdateDecision::Keep(deleted),
         })
     }
@@ -229,6 +226,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
         Ok(())
     }
+}
+
+/// A change that no limit on stored bytes refuses.
+fn write_unlimited<R>(change: ObjectChange, result: R) -> UpdateDecision<R> {
+    let charge = change.charge.clone().unlimited();
+    UpdateDecision::Write(vec![ObjectChange { charge, ..change }], result)
 }
 
 /// Sets the finalizers that the delete options request, and the deletion timestamp if any

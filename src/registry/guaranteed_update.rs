@@ -1,6 +1,6 @@
 //! The optimistic update loop of all writes: read, decide, commit under guards, retry on conflict.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use super::admission::chain::{AdmissionChain, Admitted};
 use super::history_limit::HistoryLimiter;
 use super::object_change::ObjectChange;
 use crate::meta::Status;
-use crate::registry::read;
+use crate::registry::read::{self, ReadEntry};
 use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
 use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, StoreError, Txn};
@@ -46,12 +46,21 @@ pub enum UpdateOutcome<R> {
 /// The entries that a transaction read, which guard its commit. A stream with tags from other
 /// streams can read thousands of keys.
 #[derive(Debug, Default)]
-pub struct ReadSet(BTreeMap<Key, Option<Entry>>);
+pub struct ReadSet(BTreeMap<Key, ReadEntry>);
 
 impl ReadSet {
     /// The entry of a key; none if the key has no value or was not read.
-    pub fn entry(&self, key: &Key) -> Option<&Entry> {
-        self.0.get(key).and_then(Option::as_ref)
+    ///
+    /// # Errors
+    /// 500 if the value is damaged.
+    pub fn entry(&self, key: &Key) -> Result<Option<&Entry>, Status> {
+        match self.0.get(key) {
+            None | Some(ReadEntry::Missing) => Ok(None),
+            Some(ReadEntry::Found(entry)) => Ok(Some(entry)),
+            Some(ReadEntry::Damaged(revision)) => {
+                Err(status_of(&StoreError::Damaged { key: key.clone(), revision: *revision }))
+            }
+        }
     }
 
     /// Returns true if a key was read.
@@ -76,8 +85,8 @@ impl ReadSet {
             if self.contains(key) {
                 continue;
             }
-            let entry = read::read_entry(store, load, key, held).await?;
-            held += entry.as_ref().map_or(0, |entry| entry.value.len());
+            let entry = read::read_possibly_damaged(store, load, key, held).await?;
+            held += entry.bytes();
             self.0.insert(key.clone(), entry);
             if held - before > room {
                 return Err(reads_too_much(room));
@@ -88,23 +97,25 @@ impl ReadSet {
 
     /// The size of all values, in bytes.
     fn bytes(&self) -> usize {
-        self.0.values().flatten().map(|entry| entry.value.len()).sum()
+        self.0.values().map(ReadEntry::bytes).sum()
     }
 
     fn replace(&mut self, key: &Key, entry: Option<Entry>) {
-        *self.0.get_mut(key).expect("the store returns only guarded keys") = entry;
+        *self.0.get_mut(key).expect("the store returns only guarded keys") = entry.into();
     }
 
     /// The size of the values that changes replace, of those that were read.
     fn replaced_bytes(&self, changes: &[Change]) -> u64 {
-        let replaced = changes.iter().filter_map(|change| self.entry(change.key()));
-        replaced.map(|entry| entry.value.len() as u64).sum()
+        let replaced = changes.iter().filter_map(|change| self.0.get(change.key()));
+        replaced.map(|entry| entry.bytes() as u64).sum()
     }
 
     fn guards(&self) -> Vec<Guard> {
-        let guard = |(key, entry): (&Key, &Option<Entry>)| match entry {
-            None => Guard::Absent(key.clone()),
-            Some(entry) => Guard::Unchanged(key.clone(), entry.revision),
+        let guard = |(key, entry): (&Key, &ReadEntry)| match entry {
+            ReadEntry::Missing => Guard::Absent(key.clone()),
+            ReadEntry::Found(Entry { revision, .. }) | ReadEntry::Damaged(revision) => {
+                Guard::Unchanged(key.clone(), *revision)
+            }
         };
         self.0.iter().map(guard).collect()
     }
@@ -201,7 +212,7 @@ impl Storage {
         admitted: &mut Admitted,
     ) -> Result<Outcome, Status> {
         let charge = changes.first().map(|change| change.charge.clone()).unwrap_or_default();
-        let rows = changes.iter_mut().flat_map(|change| std::mem::take(&mut change.rows)).collect();
+        let rows = distinct_rows(&mut changes);
         let txn = Txn { guards: read_set.guards(), changes: rows, charge };
         let outcome = self.commit_within_limits(read_set, txn, admitted).await?;
         match &outcome {
@@ -247,6 +258,20 @@ impl Storage {
         }
         outcome.map_err(|error| status_of(&error))
     }
+}
+
+/// Takes the rows of all changes. Several objects may write the same value of a row that they share.
+fn distinct_rows(changes: &mut [ObjectChange]) -> Vec<Change> {
+    let mut rows: Vec<Change> = Vec::new();
+    let mut written: HashMap<Key, usize> = HashMap::new();
+    for row in changes.iter_mut().flat_map(|change| std::mem::take(&mut change.rows)) {
+        let earlier = written.get(row.key()).and_then(|at| rows.get(*at));
+        if earlier != Some(&row) {
+            written.insert(row.key().clone(), rows.len());
+            rows.push(row);
+        }
+    }
+    rows
 }
 
 /// The maximum size of further entries that one decision may read, in bytes. Decoded, they take
@@ -298,8 +323,18 @@ mod tests {
     fn text(read_set: &ReadSet, key: &Key) -> String {
         read_set
             .entry(key)
+            .unwrap()
             .map(|entry| String::from_utf8_lossy(&entry.value).into_owned())
             .unwrap_or_default()
+    }
+
+    #[test]
+    fn shared_row_of_several_objects_is_written_once() {
+        let shared = Key::new("/shared");
+        let mut changes = [put(&shared, "x"), put(&Key::new("/own"), "y"), put(&shared, "x")];
+        assert_eq!(distinct_rows(&mut changes).len(), 2);
+        let mut contradictions = [put(&shared, "x"), put(&shared, "z")];
+        assert_eq!(distinct_rows(&mut contradictions).len(), 2, "the store refuses them");
     }
 
     #[tokio::test(flavor = "multi_thread")]

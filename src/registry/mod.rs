@@ -24,6 +24,7 @@ pub mod pool;
 mod read;
 pub mod storage_errors;
 pub mod strategy;
+pub mod unreadable;
 mod update;
 pub mod verbs;
 pub mod watch;

@@ -3,7 +3,55 @@
 use crate::meta::Status;
 use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Lookup, Store};
+use crate::store::{Entry, Key, Lookup, Revision, Store, StoreError};
+
+/// The value of a key as it was read.
+#[derive(Debug)]
+pub(crate) enum ReadEntry {
+    /// The key has no value.
+    Missing,
+    /// The entry.
+    Found(Entry),
+    /// The value that this revision wrote is damaged.
+    Damaged(Revision),
+}
+
+impl ReadEntry {
+    /// The size of the value, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        if let Self::Found(entry) = self { entry.value.len() } else { 0 }
+    }
+}
+
+impl From<Option<Entry>> for ReadEntry {
+    fn from(entry: Option<Entry>) -> Self {
+        entry.map_or(Self::Missing, Self::Found)
+    }
+}
+
+/// Reads the entry of a key as [`read_entry`] does. A damaged value is no error.
+///
+/// # Errors
+/// 429 if the memory is used up, and other store failures.
+pub(crate) async fn read_possibly_damaged(
+    store: &dyn Store,
+    load: &Workload,
+    key: &Key,
+    held: usize,
+) -> Result<ReadEntry, Status> {
+    loop {
+        let stored = match store.get(key, None).await {
+            Ok(Lookup::Found(entry)) if load.fits(held + entry.value.len()) => {
+                return Ok(ReadEntry::Found(entry));
+            }
+            Ok(Lookup::Found(entry)) => held + entry.value.len(),
+            Ok(Lookup::Missing | Lookup::Unchanged) => return Ok(ReadEntry::Missing),
+            Err(StoreError::Damaged { revision, .. }) => return Ok(ReadEntry::Damaged(revision)),
+            Err(error) => return Err(status_of(&error)),
+        };
+        load.reserve(stored).await?;
+    }
+}
 
 /// Reads the entry of a key for a request that holds `held` bytes of other entries.
 ///
@@ -18,12 +66,11 @@ pub(crate) async fn read_entry(
     key: &Key,
     held: usize,
 ) -> Result<Option<Entry>, Status> {
-    loop {
-        let stored = match store.get(key, None).await.map_err(|error| status_of(&error))? {
-            Lookup::Found(entry) if load.fits(held + entry.value.len()) => return Ok(Some(entry)),
-            Lookup::Found(entry) => held + entry.value.len(),
-            Lookup::Missing | Lookup::Unchanged => return Ok(None),
-        };
-        load.reserve(stored).await?;
+    match read_possibly_damaged(store, load, key, held).await? {
+        ReadEntry::Missing => Ok(None),
+        ReadEntry::Found(entry) => Ok(Some(entry)),
+        ReadEntry::Damaged(revision) => {
+            Err(status_of(&StoreError::Damaged { key: key.clone(), revision }))
+        }
     }
 }

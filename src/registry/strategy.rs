@@ -132,6 +132,13 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
         Vec::new()
     }
 
+    /// Changes of other rows in the transaction that removes an unreadable object, or replaces it
+    /// with `new`, besides those of [`derived_rows`](Self::derived_rows). The object may have had
+    /// any derived rows.
+    fn rows_after_damage(&self, _name: &str, _new: Option<&T>) -> Vec<Change> {
+        Vec::new()
+    }
+
     /// Encodes an object for the store. Its resourceVersion is ignored, because the revision of the
     /// entry replaces it.
     fn encode(&self, object: &T) -> Vec<u8> {

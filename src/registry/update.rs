@@ -31,11 +31,13 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             metadata::check_names(at, object.metadata())?;
         }
         let manager = self.field_manager(actor, strategy);
-        let request = WriteRequest {
-            strategy,
-            creation: AllowCreate::WithPermission,
-            purpose: WritePurpose::Store,
+        // Patches need the object, and subresources belong to one. A PUT without them replaces it.
+        let creation = if edit.object().is_some() && strategy.subresource().is_empty() {
+            AllowCreate::OverDamage
+        } else {
+            AllowCreate::WithPermission
         };
+        let request = WriteRequest { strategy, creation, purpose: WritePurpose::Store };
         let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
         let WriteOutcome { mut object, effect, warnings, extra: of_fields } = written;
@@ -57,7 +59,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         manager: &Manager,
         old: Option<&T>,
     ) -> Result<(T, Vec<String>), Status> {
-        if old.is_none() && !edit.allows_create() {
+        let replaces_unreadable = edit.object().is_some() && strategy.subresource().is_empty();
+        if old.is_none() && !edit.allows_create() && !replaces_unreadable {
             return Err(Status::not_found(self.resource(), at.name()));
         }
         let whole = old.map(|old| ExistingObject::new(old, self.api()));
@@ -75,6 +78,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         metadata::check_names(at, object.metadata())?;
         match old {
             Some(old) => self.check_version(edit, old, &object)?,
+            None if replaces_unreadable => {
+                // The version of an object that nobody can read says nothing.
+                object.metadata_mut().resource_version.clear();
+                metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
+            }
             None => self.prepare_applied(actor, at, object.metadata_mut())?,
         }
         strategy.reset_fields(old, &mut object);

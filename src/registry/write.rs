@@ -16,7 +16,10 @@ use crate::registry::permission::Permission;
 use crate::registry::strategy::{
     Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy,
 };
-use crate::store::{Entry, Key, Revision};
+use crate::registry::unreadable::ObjectState;
+#[cfg(doc)]
+use crate::registry::unreadable::UNSAFE_DELETE;
+use crate::store::{Key, Revision};
 
 /// The maximum number of access reviews of one write. kube-apiserver has no such limit.
 const MAX_REVIEWS: usize = 100;
@@ -47,12 +50,16 @@ pub enum WritePurpose {
 /// Selects whether a write may create the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowCreate {
-    /// The write only creates; an existing object is a conflict. The actor has the permission.
+    /// The write only creates; an existing object is a conflict. The actor has the permission. An
+    /// unreadable object is replaced if the actor has the permission [`UNSAFE_DELETE`] too.
     Only,
     /// The write creates a missing object without further permission.
     Free,
     /// The write creates a missing object if the actor has the permission to create it.
     WithPermission,
+    /// The write never creates, but it replaces an unreadable object if the actor has the permission
+    /// [`UNSAFE_DELETE`].
+    OverDamage,
 }
 
 /// The result of a write.
@@ -89,12 +96,15 @@ enum WriteAttempt<T, X> {
     Review(Vec<Dependency>),
     /// The permission to create the object must be reviewed.
     ReviewCreate,
+    /// The permission to replace the unreadable object must be reviewed.
+    ReviewReplace,
 }
 
 /// The results of access reviews, which hold for all attempts.
 #[derive(Default)]
 struct ReviewedAccess {
     may_create: bool,
+    may_replace: bool,
     permissions: Vec<(Dependency, Permission)>,
 }
 
@@ -170,6 +180,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                         .await?;
                     reviews.may_create = true;
                 }
+                (WriteAttempt::ReviewReplace, _) => {
+                    let permitted = self.require_unsafe_delete(actor, namespace, name).await;
+                    permitted.map_err(may_not_replace)?;
+                    reviews.may_replace = true;
+                }
                 (WriteAttempt::Finished(outcome), revision) => {
                     let WriteOutcome { mut object, effect, warnings, extra: (extra, companions) } =
                         outcome;
@@ -195,14 +210,24 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         E: Fn(Option<&T>) -> Result<(T, X), Status>,
     {
         let WriteRequest { strategy, creation, purpose } = task.request;
-        let stored = read_set.entry(&task.key);
-        // A new object is validated before the conflict with an existing one is reported.
-        let old = match creation {
-            AllowCreate::Only => None,
-            AllowCreate::Free | AllowCreate::WithPermission => {
-                stored.map(|entry| self.decode(entry)).transpose()?
+        let mut is_replaced = false;
+        let stored = match (self.state(read_set, &task.key), creation) {
+            (ObjectState::Missing, AllowCreate::OverDamage) => {
+                return Err(Status::not_found(self.resource(), task.name));
+            }
+            (ObjectState::Missing, _) => None,
+            (ObjectState::Readable(object), _) => Some(*object),
+            (ObjectState::Unreadable(_), AllowCreate::Only | AllowCreate::OverDamage) => {
+                is_replaced = true;
+                None
+            }
+            (ObjectState::Unreadable(status), AllowCreate::Free | AllowCreate::WithPermission) => {
+                return Err(*status);
             }
         };
+        // A new object is validated before the conflict with an existing one is reported.
+        let (old, existing) =
+            if creation == AllowCreate::Only { (None, stored) } else { (stored, None) };
         let (mut new, extra) = (task.edit)(old.as_ref())?;
         if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
             return Ok(UpdateDecision::Keep(WriteAttempt::ReviewCreate));
@@ -239,8 +264,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             ),
         };
         self.reject_invalid(&new, &errors)?;
-        if let Some(entry) = stored.filter(|_| creation == AllowCreate::Only) {
-            return Err(self.already_exists(task.name, entry));
+        if let Some(existing) = existing {
+            return Err(self.already_exists(task.name, &existing));
+        }
+        if is_replaced && !reviews.may_replace {
+            return Ok(UpdateDecision::Keep(WriteAttempt::ReviewReplace));
         }
         let effect = effect(old.as_ref(), &mut new);
         let (mut changes, companions) = match task.companions.decide(&new, read_set, admitted)? {
@@ -250,7 +278,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         };
         if effect != WriteEffect::Unchanged {
             let kept = (effect != WriteEffect::Deleted).then_some(&new);
-            let mut change = self.change(&task.key, namespaced_name, old.as_ref(), kept)?;
+            let mut change = match is_replaced {
+                true => self.change_unreadable(&task.key, namespaced_name, kept)?,
+                false => self.change(&task.key, namespaced_name, old.as_ref(), kept)?,
+            };
             if purpose == WritePurpose::Delete {
                 change.charge = change.charge.unlimited();
             }
@@ -309,7 +340,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 (Some(_), None) => review.push(dependency),
                 (None, _) | (Some(_), Some(Permission::Allowed)) => {
                     let key = self.key(&dependency.namespace, &dependency.name);
-                    match read_set.entry(&key) {
+                    match read_set.entry(&key)? {
                         Some(entry) => others.push((
                             dependency,
                             ResolvedDependency::Found(self.decode(entry)?.into()),
@@ -344,9 +375,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         }
     }
 
-    fn already_exists(&self, name: &str, entry: &Entry) -> Status {
+    fn already_exists(&self, name: &str, existing: &T) -> Status {
         let mut status = Status::already_exists(self.resource(), name);
-        if self.decode(entry).is_ok_and(|old| old.metadata().deletion_timestamp.is_some()) {
+        if existing.metadata().deletion_timestamp.is_some() {
             status.message.insert_str(0, "object is being deleted: ");
         }
         status
@@ -370,6 +401,14 @@ impl ReviewedAccess {
         let reviews = stream::iter(reviews).buffered(MAX_CONCURRENT_REVIEWS);
         self.permissions.extend(reviews.collect::<Vec<_>>().await);
     }
+}
+
+/// Adds the reason for the review to its result.
+fn may_not_replace(mut status: Status) -> Status {
+    status.message.push_str(
+        "; the stored object cannot be read, and only this permission allows to replace it",
+    );
+    status
 }
 
 /// The state of the dependencies of an attempt.

@@ -35,7 +35,7 @@ pub(super) fn delete_options(preconditions: &Value) -> Value {
             },
             "ignoreStoreReadErrorWithClusterBreakingPotential": {
                 "type": "boolean",
-                "description": "Accepted for compatibility. Objects that cannot be decoded can always be deleted.",
+                "description": "Deletes an object whose stored value cannot be read, without regard to finalizers and preconditions. Requires the verb unsafe-delete-ignore-read-errors. Rejected for readable objects.",
             },
             "orphanDependents": {
                 "type": "boolean",

@@ -9,9 +9,9 @@ use std::{mem, vec};
 use crate::meta::Status;
 use crate::registry::keys::KeyMatch;
 use crate::registry::page::{self, PageOptions};
-use crate::registry::storage_errors::status_of;
+use crate::registry::storage_errors::{MAX_NAMED, status_of, unreadable};
 use crate::registry::workload::{LARGE_OBJECT, Workload};
-use crate::store::{At, Entry, Outline, Page, Range, Revision, Store, StoreError};
+use crate::store::{At, Entry, Key, Outline, Page, Range, Revision, Store, StoreError};
 
 /// The size of a page, in bytes of values. Reading and encoding one takes a few milliseconds.
 const PAGE_BYTES: usize = 256 << 10;
@@ -161,8 +161,20 @@ impl Entries {
 
     async fn read_page(&mut self) -> Result<Page, Status> {
         let range = Range { bytes: PAGE_BYTES, ..self.range(self.budget.unwrap_or_default()) };
-        let page = self.store.range(range).await;
-        let mut page = page.map_err(|error| self.status_of_failure(&error))?;
+        self.check_known_damage(&range).await?;
+        let mut page = match self.store.range(range).await {
+            Ok(page) => page,
+            // The range may contain longer keys with this prefix.
+            Err(StoreError::Damaged { key, .. })
+                if self.key_match == KeyMatch::Exact && key.as_str() != self.prefix =>
+            {
+                Page { entries: Vec::new(), revision: self.outline(1).await?.revision, more: false }
+            }
+            Err(StoreError::Damaged { key, revision }) => {
+                return Err(self.name_damage((key, revision)).await);
+            }
+            Err(error) => return Err(self.status_of_failure(&error)),
+        };
         if self.key_match == KeyMatch::Exact {
             // The range may contain longer keys with this prefix.
             page.entries.retain(|entry| entry.key.as_str() == self.prefix);
@@ -249,6 +261,51 @@ impl Entries {
         self.remaining = Some(outline.remaining);
         self.start = last.as_deref().map(next_key).or(self.start.take());
         Ok(last)
+    }
+
+    /// Rejects a list before its first page if an entry of it is known to be damaged.
+    async fn check_known_damage(&self, range: &Range) -> Result<(), Status> {
+        if self.revision.is_some() || range.at != At::Now {
+            return Ok(());
+        }
+        let mut damaged = self.store.known_damage(&self.prefix);
+        if damaged.is_empty() {
+            return Ok(());
+        }
+        let last = match self.budget {
+            None => None,
+            Some(_) => Some(self.outline(range.limit).await?.last),
+        };
+        damaged.retain(|(key, _)| {
+            let is_before = |last: &Option<Key>| last.as_ref().is_some_and(|last| key <= last);
+            range.start.as_deref().is_none_or(|start| key.as_str() >= start)
+                && last.as_ref().is_none_or(is_before)
+                && (self.key_match == KeyMatch::Prefix || key.as_str() == self.prefix)
+        });
+        if damaged.is_empty() { Ok(()) } else { Err(unreadable(&self.prefix, &damaged)) }
+    }
+
+    /// The Status for a damaged entry, which also names other damaged ones of the list after it.
+    async fn name_damage(&self, first: (Key, Revision)) -> Status {
+        let mut damaged = vec![first];
+        let mut range = Range { bytes: PAGE_BYTES, ..self.range(0) };
+        while damaged.len() <= MAX_NAMED && self.key_match == KeyMatch::Prefix {
+            let (read, is_last) = match self.store.range(range.clone()).await {
+                Ok(Page { entries, more, .. }) => {
+                    (entries.last().map(|entry| entry.key.clone()), !more)
+                }
+                Err(StoreError::Damaged { key, revision }) => {
+                    if damaged.last().is_none_or(|(last, _)| *last < key) {
+                        damaged.push((key.clone(), revision));
+                    }
+                    (Some(key), false)
+                }
+                Err(error) => return self.status_of_failure(&error),
+            };
+            let Some(read) = read.filter(|_| !is_last) else { break };
+            range.start = Some(next_key(read.as_str()));
+        }
+        unreadable(&self.prefix, &damaged)
     }
 
     fn range(&self, limit: usize) -> Range {
