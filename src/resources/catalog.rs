@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::api_version::API;
-use super::image_closures::{ClosureCache, ImageClosure};
+use super::image_closures::{ClosureCache, ImageClosure, RowError};
 use super::image_view::{ImageName, ImageView};
 use super::packed_view;
-use super::revision_cache::{RevisionCache, Revisioned};
+use super::revision_cache::{CacheError, RevisionCache, Revisioned};
 use super::shared_streams::SharedStreams;
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::stream_view::StreamView;
@@ -29,12 +31,15 @@ use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::workload::Workload;
 use crate::store::{Entry, Key, Store};
+use crate::telemetry::OnceEach;
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
 /// The size of the cache of stream views, in bytes.
 const STREAM_CACHE_BYTES: u64 = 8 << 20;
 /// The size of the cache of image views, in bytes.
 const IMAGE_CACHE_BYTES: u64 = 26 << 20;
+/// The maximum number of damaged rows that are logged.
+const MAX_LOGGED_ROWS: usize = 1000;
 
 /// The stored images and streams.
 pub struct Catalog {
@@ -51,6 +56,8 @@ pub struct Catalog {
     stream_views: RevisionCache<Key, StreamView>,
     image_views: RevisionCache<ImageName, ImageView>,
     closures: ClosureCache,
+    /// Damaged rows that were logged.
+    logged_damage: Mutex<OnceEach<Key>>,
     /// Streams whose tags are being read.
     pub(super) shared_streams: SharedStreams,
 }
@@ -91,6 +98,7 @@ impl Catalog {
             stream_views: RevisionCache::new(STREAM_CACHE_BYTES),
             image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
             closures: ClosureCache::new(),
+            logged_damage: Mutex::new(OnceEach::bounded(MAX_LOGGED_ROWS)),
             shared_streams: SharedStreams::new(),
         }
     }
@@ -106,9 +114,14 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<Arc<Revisioned<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
-        self.stream_views
-            .get(self.streams.store(), load, key, Key::clone, |entry| self.view_of(&entry))
-            .await
+        let make = |entry: Entry| self.view_of(&entry);
+        let view = self.stream_views.get(self.streams.store(), load, key, Key::clone, make);
+        view.await.map_err(Status::from)
+    }
+
+    /// Returns true if the damage of a row is not logged yet, and should be.
+    pub(super) fn record_damage(&self, key: &Key) -> bool {
+        self.logged_damage.lock().record(key.clone())
     }
 
     fn view_of(&self, entry: &Entry) -> Result<StreamView, Status> {
@@ -135,10 +148,16 @@ impl Catalog {
         load: &Workload,
         stream: &Revisioned<StreamView>,
     ) -> Result<Arc<ImageClosure>, Status> {
-        self.closures.get(self.images.store(), load, stream).await
+        loop {
+            match self.closures.get(self.images.store(), load, stream).await {
+                Ok(closure) => return Ok(closure),
+                Err(RowError::Damaged(key)) => Box::pin(self.rebuild_children(load, &key)).await?,
+                Err(RowError::Failed(status)) => return Err(*status),
+            }
+        }
     }
 
-    /// The view of an image at its latest revision.
+    /// The view of an image at its latest revision. A damaged view is rebuilt.
     ///
     /// # Errors
     /// Store failures.
@@ -147,6 +166,19 @@ impl Catalog {
         load: &Workload,
         name: &str,
     ) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
+        match self.read_image_view(load, name).await {
+            // Boxed, because it would enlarge the future of every request.
+            Err(CacheError::Damaged(..)) => Box::pin(self.rebuild_view(load, name)).await,
+            read => read.map_err(Status::from),
+        }
+    }
+
+    /// Reads the view of an image at its latest revision.
+    pub(super) async fn read_image_view(
+        &self,
+        load: &Workload,
+        name: &str,
+    ) -> Result<Option<Arc<Revisioned<ImageView>>>, CacheError> {
         let make = |entry| Ok(ImageView::from(entry));
         self.image_views
             .get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make)

@@ -21,7 +21,7 @@ use crate::domain::stream_index::StreamIndex;
 use crate::meta::Status;
 use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Lookup, Revision, Store};
+use crate::store::{Entry, Key, Lookup, Revision, Store, StoreError};
 
 /// The size of the cache, in bytes. The largest closure fits.
 const CACHE_BYTES: u64 = 24 << 20;
@@ -65,13 +65,14 @@ impl ClosureCache {
     /// The current closure of a stream. Large closures are collected in a slot of the pool.
     ///
     /// # Errors
-    /// 413 for a closure that is too large, 429 if the memory is used up, and store failures.
+    /// A damaged row, 413 for a closure that is too large, 429 if the memory is used up, and store
+    /// failures.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
         load: &Workload,
         stream: &Revisioned<StreamView>,
-    ) -> Result<Arc<ImageClosure>, Status> {
+    ) -> Result<Arc<ImageClosure>, RowError> {
         let latest = store.latest().unwrap_or_default();
         let stream_revision =
             StreamRevision { stream: stream.key.clone(), revision: stream.revision() };
@@ -89,7 +90,7 @@ impl ClosureCache {
         stream: &StreamView,
         stream_revision: StreamRevision,
         latest: Revision,
-    ) -> Result<Arc<ImageClosure>, Status> {
+    ) -> Result<Arc<ImageClosure>, RowError> {
         // Read after `latest`, so it covers all changes up to there.
         let changed = manifest_lists_revision(store).await?;
         loop {
@@ -104,7 +105,7 @@ impl ClosureCache {
                     load.reserve(bytes).await?;
                     continue;
                 }
-                Err(ClosureError::Failed(status)) => return Err(*status),
+                Err(ClosureError::Failed(error)) => return Err(error),
             };
             if self.is_current(store, &closure, changed).await {
                 closure.set_current_at(latest);
@@ -172,27 +173,44 @@ enum ClosureError {
     /// The request must reserve memory for this many bytes of names. It must not wait for that while
     /// others wait for the closure.
     NeedsMemory(usize),
+    Failed(RowError),
+}
+
+impl From<RowError> for ClosureError {
+    fn from(error: RowError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// An error of reading the rows about manifest lists.
+#[derive(Debug)]
+pub(super) enum RowError {
+    /// The row of this key is damaged.
+    Damaged(Key),
+    /// Any other error.
     Failed(Box<Status>),
 }
 
-impl From<Status> for ClosureError {
+impl From<Status> for RowError {
     fn from(status: Status) -> Self {
         Self::Failed(Box::new(status))
     }
 }
 
 /// The revision of the last change of any manifest list; 0 if there is none.
-async fn manifest_lists_revision(store: &dyn Store) -> Result<Revision, Status> {
+async fn manifest_lists_revision(store: &dyn Store) -> Result<Revision, RowError> {
     Ok(row(store, &Key::new(MANIFEST_LISTS_KEY))
         .await?
         .map(|entry| entry.revision)
         .unwrap_or_default())
 }
 
-async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, Status> {
-    match store.get(key, None).await.map_err(|error| status_of(&error))? {
-        Lookup::Found(entry) => Ok(Some(entry)),
-        Lookup::Missing | Lookup::Unchanged => Ok(None),
+async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, RowError> {
+    match store.get(key, None).await {
+        Ok(Lookup::Found(entry)) => Ok(Some(entry)),
+        Ok(Lookup::Missing | Lookup::Unchanged) => Ok(None),
+        Err(StoreError::Damaged { key, .. }) => Err(RowError::Damaged(key)),
+        Err(error) => Err(status_of(&error).into()),
     }
 }
 
@@ -240,7 +258,7 @@ fn add_children(
     names: &mut HashSet<String>,
     pending: &mut Vec<String>,
     bytes: &mut usize,
-) -> Result<(), Status> {
+) -> Result<(), RowError> {
     let Some(entry) = row else {
         return Ok(());
     };
@@ -250,7 +268,7 @@ fn add_children(
         }
         *bytes += child.len();
         if *bytes > MAX_NAME_BYTES {
-            return Err(too_large());
+            return Err(too_large().into());
         }
         names.insert(child.to_owned());
         pending.push(child.to_owned());

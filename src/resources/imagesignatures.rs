@@ -16,6 +16,7 @@ use crate::registry::admission::attributes::AdmissionAttributes;
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
+use crate::registry::unreadable::refuse_unsafe_delete;
 use crate::registry::verbs::{Create, Delete, Scope};
 use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
@@ -98,8 +99,10 @@ impl Delete<ImageSignature> for SignatureHandler {
         &self,
         actor: &Actor,
         at: &ObjectRef,
-        _: &DeleteOptions,
+        options: &DeleteOptions,
     ) -> Result<Written<ImageSignature>, Status> {
+        let resource = GroupResource { group: GROUP, name: "imagesignatures" };
+        refuse_unsafe_delete(resource, at.name(), options)?;
         let name = SignatureName::parse(at.name())?;
         let remove = |image: &mut Image| image_signatures::remove(image, &name);
         self.edit(actor, &name, WritePurpose::Delete, remove).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::api_version::API;
 use super::catalog::Catalog;
 use super::push_rights::PushRights;
+use super::stored_image::StoredImage;
 use crate::api::{GROUP, Image, ImageStream, ImageStreamMapping, Proof};
 use crate::domain::mapping::{self, PushedImage};
 use crate::domain::unproved::{self, Standing};
@@ -159,14 +160,18 @@ impl Mappings {
         let (images, streams) = (&self.0.images, &self.0.streams);
         let Push { mapping, keys, .. } = push;
         let missing = || Status::not_found(PLURAL, &mapping.metadata.name);
-        let stream = read_set.entry(&keys[0]).ok_or_else(missing)?;
+        let stream = read_set.entry(&keys[0])?.ok_or_else(missing)?;
         // A missing stream is reported before an invalid image, because registries then create it.
         let pushed = push.image.as_ref().map_err(Status::clone)?;
         let before = streams.decode(stream)?;
         let errors: field::Errors = limits::pushed_tag(&before, &mapping.tag).into_iter().collect();
         reject_invalid(mapping, &errors)?;
-        let stored = read_set.entry(&keys[1]).map(|entry| images.decode(entry)).transpose()?;
-        let standing = match entitlement(&before, stored.as_ref(), pushed, rights)? {
+        let found = StoredImage::find(images, read_set, &keys[1], pushed)?;
+        if let StoredImage::Unread(key) = found {
+            return Ok(UpdateDecision::Read(vec![key]));
+        }
+        let stored = found.image();
+        let standing = match entitlement(&before, stored, pushed, rights)? {
             Entitlement::Has(standing) => standing,
             Entitlement::DependsOn(review) => {
                 return Ok(UpdateDecision::Keep(PushProgress::Review(review)));
@@ -175,18 +180,10 @@ impl Mappings {
         let mut after = before.clone();
         streams.strategy().decorate(&mut after);
         let present = if stored.is_some() { PushedImage::Existing } else { PushedImage::New };
-        let image = match &stored {
-            None => Some(pushed.clone()),
-            Some(stored) => proof::superseding(stored, pushed),
-        };
+        let image = found.replacement(pushed);
         if standing == Standing::Proved
-            && let Some(children) = withhold_children(
-                push,
-                rights,
-                &before,
-                &mut after,
-                image.as_ref().or(stored.as_ref()),
-            )?
+            && let Some(children) =
+                withhold_children(push, rights, &before, &mut after, image.as_ref().or(stored))?
         {
             return Ok(UpdateDecision::Keep(PushProgress::Review(RequiredReview::Children(
                 children,
@@ -208,15 +205,12 @@ impl Mappings {
         }
         if let Some(image) = image {
             let namespaced_name = ("", image.metadata.name.as_str());
-            if let Some(attributes) = images.admission_attributes(
-                admitted,
-                namespaced_name,
-                stored.as_ref(),
-                Some(&image),
-            ) {
+            if let Some(attributes) =
+                images.admission_attributes(admitted, namespaced_name, stored, Some(&image))
+            {
                 return Ok(UpdateDecision::Admit(attributes));
             }
-            let change = images.change(&keys[1], namespaced_name, stored.as_ref(), Some(&image))?;
+            let change = found.change(images, &keys[1], &image)?;
             let charge = Charge::Limited(history_limit::account(&mapping.metadata.namespace));
             changes.push(ObjectChange { charge, ..change });
         }

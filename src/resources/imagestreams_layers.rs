@@ -12,6 +12,7 @@ use crate::registry::actor::Actor;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
+use crate::registry::unreadable::ObjectState;
 use crate::registry::verbs::{Get, Scope};
 
 /// The endpoint of the resource.
@@ -56,9 +57,12 @@ impl Get<ImageStreamLayers> for LayersHandler {
             if step % IMAGES_PER_YIELD == 0 {
                 tokio::task::yield_now().await;
             }
-            let image = self.0.images.find(&actor.load, "", &name).await?;
-            view.add(name, image.as_ref());
-            drop(image);
+            match self.0.images.find_state(&actor.load, "", &name).await? {
+                ObjectState::Missing => view.add(name, None),
+                ObjectState::Readable(image) => view.add(name, Some(&image)),
+                // Registries can serve the other images of the stream.
+                ObjectState::Unreadable(status) => self.log_unreadable(&name, &status),
+            }
             if view.size() > MAX_BYTES {
                 return Err(too_large(streams.resource(), at.name()));
             }
@@ -71,6 +75,20 @@ impl Get<ImageStreamLayers> for LayersHandler {
         let kind = GroupResource { group: GROUP, name: "" };
         let layers = view.finish().map_err(|errors| Status::invalid(kind, "", &errors))?;
         Ok(ReadResult::Object(Box::new(layers)))
+    }
+}
+
+impl LayersHandler {
+    /// Logs that an image is left out, once for each image.
+    fn log_unreadable(&self, name: &str, status: &Status) {
+        if self.0.record_damage(&self.0.images.key("", name)) {
+            let cause = status.hidden.as_deref().unwrap_or(&status.message);
+            tracing::error!(
+                image = name,
+                cause,
+                "an unreadable image is left out of the layers of its streams"
+            );
+        }
     }
 }
 

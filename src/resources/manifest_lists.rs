@@ -40,3 +40,9 @@ pub(super) fn changes(old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
     };
     vec![Change::Put(Key::new(MANIFEST_LISTS_KEY), Bytes::new()), change]
 }
+
+/// The changes of rows that go with the end of an image that may have been a manifest list.
+pub(super) fn removal(image: &str) -> Vec<Change> {
+    let change = Change::Delete(children_key(image));
+    vec![Change::Put(Key::new(MANIFEST_LISTS_KEY), Bytes::new()), change]
+}

@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use crate::meta::Status;
 use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Lookup, Revision, Store};
+use crate::store::{Entry, Key, Lookup, Revision, Store, StoreError};
 
 /// A value with a known memory size.
 pub(super) trait MemorySize {
@@ -25,6 +25,30 @@ pub(super) trait MemorySize {
 /// A cache of values by keys that identify their rows.
 pub(super) struct RevisionCache<K, V> {
     stored: Cache<K, Arc<Revisioned<V>>, RevisionedWeighter>,
+}
+
+/// An error of [`RevisionCache::get`].
+#[derive(Debug)]
+pub(super) enum CacheError {
+    /// The row is damaged.
+    Damaged(Key, Revision),
+    /// Any other error.
+    Failed(Box<Status>),
+}
+
+impl From<Status> for CacheError {
+    fn from(status: Status) -> Self {
+        Self::Failed(Box::new(status))
+    }
+}
+
+impl From<CacheError> for Status {
+    fn from(error: CacheError) -> Self {
+        match error {
+            CacheError::Damaged(key, revision) => status_of(&StoreError::Damaged { key, revision }),
+            CacheError::Failed(status) => *status,
+        }
+    }
 }
 
 /// A value with the revision of its row.
@@ -47,7 +71,7 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
     /// row, `make` computes the value, for large rows in a slot of the pool.
     ///
     /// # Errors
-    /// 429 if the memory is used up, store failures, and the errors of `make`.
+    /// A damaged row, 429 if the memory is used up, store failures, and the errors of `make`.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
@@ -55,7 +79,7 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
         key: K,
         row_key: impl Fn(&K) -> Key,
         make: impl Fn(Entry) -> Result<V, Status>,
-    ) -> Result<Option<Arc<Revisioned<V>>>, Status> {
+    ) -> Result<Option<Arc<Revisioned<V>>>, CacheError> {
         loop {
             // Before the row is read, so that a value never counts as newer than it is.
             let latest = store.latest().unwrap_or_default();
@@ -64,17 +88,15 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                 return Ok(Some(cached.clone()));
             }
             let known = stored.as_ref().map(|cached| cached.revision);
-            let found =
-                store.get(&row_key(&key), known).await.map_err(|error| status_of(&error))?;
+            let found = store.get(&row_key(&key), known).await.map_err(|error| match error {
+                StoreError::Damaged { key, revision } => CacheError::Damaged(key, revision),
+                error => status_of(&error).into(),
+            })?;
             let cached = match (found, stored) {
                 (Lookup::Unchanged, Some(cached)) => cached,
                 (Lookup::Found(entry), _) if load.fits(entry.value.len()) => {
                     let revision = entry.revision;
-                    let cached = Arc::new(Revisioned {
-                        value: make(entry)?,
-                        revision,
-                        verified_at: AtomicU64::default(),
-                    });
+                    let cached = Arc::new(Revisioned::once(make(entry)?, revision));
                     self.stored.insert(key, cached.clone());
                     cached
                 }
@@ -111,6 +133,11 @@ pub(super) fn single_shard<K: Hash + Eq, V: Clone, W: Weighter<K, V> + Clone>(
 }
 
 impl<V> Revisioned<V> {
+    /// A value that is not cached.
+    pub(super) fn once(value: V, revision: Revision) -> Self {
+        Self { value, revision, verified_at: AtomicU64::default() }
+    }
+
     /// The revision of the row.
     pub(super) fn revision(&self) -> Revision {
         self.revision

@@ -92,6 +92,14 @@ impl Strategy<Image> for ImageStrategy {
         changes
     }
 
+    fn rows_after_damage(&self, name: &str, new: Option<&Image>) -> Vec<Change> {
+        let mut changes = manifest_lists::removal(name);
+        if !new.is_some_and(|new| new.evidence.has_unproved_form) {
+            changes.push(Change::Delete(superseded_images::key(name)));
+        }
+        changes
+    }
+
     fn encode(&self, image: &Image) -> Vec<u8> {
         if image.evidence == Evidence::default() {
             return json::encode(image);

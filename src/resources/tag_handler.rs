@@ -23,6 +23,7 @@ use crate::registry::outcome::{ReadResult, Written};
 use crate::registry::strategy::{
     Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors,
 };
+use crate::registry::unreadable::refuse_unsafe_delete;
 use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::workload::Workload;
 use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
@@ -372,6 +373,7 @@ impl<V: TagView> Delete<V> for TagHandler<V> {
         at: &ObjectRef,
         options: &DeleteOptions,
     ) -> Result<Written<V>, Status> {
+        refuse_unsafe_delete(V::RESOURCE, at.name(), options)?;
         let name = self.name(at)?;
         let required_uid =
             options.preconditions.as_ref().and_then(|preconditions| preconditions.uid.as_ref());

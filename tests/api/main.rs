@@ -48,6 +48,7 @@ mod standalone;
 mod storage;
 mod store;
 mod tenants;
+mod unreadable;
 mod usage;
 mod watches;
 mod wire;

@@ -22,7 +22,7 @@ use crate::support::client::{Answer, Client, Identity};
 
 /// Has all permissions in `ten-a`.
 pub(crate) const MALLORY: Tenant = Tenant { name: "mallory", namespace: "ten-a" };
-/// Has all permissions in `ten-a` except pulling from its streams.
+/// Has all permissions in `ten-a` except pulling from its streams and replacing unreadable objects.
 pub(crate) const MIKE: Tenant = Tenant { name: "mike", namespace: "ten-a" };
 /// Has all permissions in `ten-b`.
 pub(crate) const VICTOR: Tenant = Tenant { name: "victor", namespace: "ten-b" };
@@ -147,8 +147,10 @@ impl Tenant {
 
     fn may(&self, about: &Value) -> bool {
         let is_pull = about["resource"] == "imagestreams" && about["subresource"] == "layers";
+        let is_unsafe = about["verb"] == "unsafe-delete-ignore-read-errors";
         self.name == ADMIN.name
-            || about["namespace"] == self.namespace && !(self.name == MIKE.name && is_pull)
+            || about["namespace"] == self.namespace
+                && !(self.name == MIKE.name && (is_pull || is_unsafe))
     }
 }
 

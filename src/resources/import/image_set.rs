@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::api::{Image, ImageImportStatus, ImageStream};
-use crate::domain::{import, proof};
+use crate::api::{Image, ImageImportStatus};
+use crate::domain::import;
 use crate::meta::{ObjectMeta, Status, Time};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions};
 use crate::registry::guaranteed_update::ReadSet;
 use crate::resources::Catalog;
+use crate::resources::stored_image::StoredImage;
 use crate::store::{Key, Revision};
 
 /// The distinct images of an import.
@@ -92,7 +93,7 @@ impl Companions<ImageStream> for ImportedImageSet<'_> {
         read_set: &ReadSet,
         admitted: &Admitted,
     ) -> Result<CompanionDecision<StoredIdentities>, Status> {
-        let unread: Vec<Key> = self
+        let mut unread: Vec<Key> = self
             .images
             .iter()
             .filter(|(key, _)| !read_set.contains(key))
@@ -105,30 +106,32 @@ impl Companions<ImageStream> for ImportedImageSet<'_> {
         let (mut identities, mut writes) = (HashMap::new(), Vec::new());
         for (key, image) in &self.images {
             let name = image.metadata.name.as_str();
-            let stored = read_set.entry(key).map(|entry| images.decode(entry)).transpose()?;
-            let new = match &stored {
-                None => Some(image.clone()),
-                Some(stored) => proof::superseding(stored, image),
-            };
-            let (metadata, change) = match (&new, &stored) {
+            let stored = StoredImage::find(images, read_set, key, image)?;
+            if let StoredImage::Unread(key) = stored {
+                unread.push(key);
+                continue;
+            }
+            let new = stored.replacement(image);
+            let (metadata, change) = match (&new, stored.image()) {
                 (None, Some(stored)) => (stored.metadata.clone(), ImageChange::Kept),
                 (new, _) => (new.as_ref().unwrap_or(image).metadata.clone(), ImageChange::Written),
             };
             identities.insert(name.to_owned(), StoredIdentity { metadata, change });
             if let Some(new) = new {
                 let attributes =
-                    images.admission_attributes(admitted, ("", name), stored.as_ref(), Some(&new));
+                    images.admission_attributes(admitted, ("", name), stored.image(), Some(&new));
                 if let Some(attributes) = attributes {
                     return Ok(CompanionDecision::Admit(attributes));
                 }
                 writes.push((key, stored, new));
             }
         }
+        if !unread.is_empty() {
+            return Ok(CompanionDecision::Read(unread));
+        }
         let changes = writes
             .iter()
-            .map(|(key, stored, new)| {
-                images.change(key, ("", &new.metadata.name), stored.as_ref(), Some(new))
-            })
+            .map(|(key, stored, new)| stored.change(images, key, new))
             .collect::<Result<Vec<_>, Status>>()?;
         Ok(CompanionDecision::Write(changes, StoredIdentities(identities)))
     }

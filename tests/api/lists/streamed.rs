@@ -127,12 +127,18 @@ async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
     damage(&api, "where it is damaged");
     api.restart().await;
 
-    let broken = api.client.send(request("GET", "images")).await;
+    let page = api.get("images?limit=1").await.is(200);
+    let version = page["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+    let exact = format!("images?resourceVersion={version}&resourceVersionMatch=Exact");
+    let broken = api.client.send(request("GET", &exact)).await;
     assert!(broken.is_err(), "the response is cut off");
     let told = || async {
         api.server.log().iter().any(|line| line.contains("cannot read the rest of a list"))
     };
     eventually("the log reports the error", told).await;
+    // The damage is known now, so the next list does not begin.
+    let list = api.get("images").await.is(500);
+    assert_eq!(list["details"]["causes"][0]["field"], "/image.openshift.io/images/i15", "{list}");
     let first = api.get("images?limit=15").await.is(200);
     let token = first["metadata"]["continue"].as_str().unwrap_or_default();
     // An error before the first byte of the response becomes a status.

@@ -1,0 +1,89 @@
+//! The stored image that a pushed or imported one meets.
+
+use super::strategies::ImageStrategy;
+use super::superseded_images;
+use crate::api::{Image, Proof};
+use crate::domain::proof;
+use crate::meta::Status;
+use crate::registry::guaranteed_update::ReadSet;
+use crate::registry::object_change::ObjectChange;
+use crate::registry::object_store::ObjectStore;
+use crate::registry::unreadable::ObjectState;
+use crate::store::Key;
+
+/// The stored image that a pushed or imported one meets.
+pub(super) enum StoredImage {
+    /// No image has the name.
+    Missing,
+    /// The image.
+    Found(Box<Image>),
+    /// The image cannot be read. A proved image with its name has the same content, and heals it.
+    Unreadable {
+        /// True if streams show a superseded form of it.
+        has_unproved_form: bool,
+    },
+    /// The image cannot be read, and this key must be read first.
+    Unread(Key),
+}
+
+impl StoredImage {
+    /// Finds the stored image under a key.
+    ///
+    /// # Errors
+    /// 500 for an unreadable image that `new` does not prove.
+    pub(super) fn find(
+        images: &ObjectStore<Image, ImageStrategy>,
+        read_set: &ReadSet,
+        key: &Key,
+        new: &Image,
+    ) -> Result<Self, Status> {
+        match images.state(read_set, key) {
+            ObjectState::Missing => Ok(Self::Missing),
+            ObjectState::Readable(image) => Ok(Self::Found(image)),
+            ObjectState::Unreadable(status) if new.evidence.proof == Proof::Nothing => Err(*status),
+            ObjectState::Unreadable(_) => {
+                let superseded = superseded_images::key(&new.metadata.name);
+                if !read_set.contains(&superseded) {
+                    return Ok(Self::Unread(superseded));
+                }
+                let has_unproved_form = matches!(read_set.entry(&superseded), Ok(Some(_)));
+                Ok(Self::Unreadable { has_unproved_form })
+            }
+        }
+    }
+
+    /// The image, if it can be read.
+    pub(super) fn image(&self) -> Option<&Image> {
+        if let Self::Found(image) = self { Some(image) } else { None }
+    }
+
+    /// The image that is stored because of `new`; none if the stored one is kept.
+    pub(super) fn replacement(&self, new: &Image) -> Option<Image> {
+        match self {
+            Self::Found(stored) => proof::superseding(stored, new),
+            Self::Unreadable { has_unproved_form } => {
+                let mut image = new.clone();
+                image.evidence.has_unproved_form = *has_unproved_form;
+                Some(image)
+            }
+            Self::Missing | Self::Unread(_) => Some(new.clone()),
+        }
+    }
+
+    /// The change that stores `image` in place of this one.
+    ///
+    /// # Errors
+    /// 413 for an object over the size limit.
+    pub(super) fn change(
+        &self,
+        images: &ObjectStore<Image, ImageStrategy>,
+        key: &Key,
+        image: &Image,
+    ) -> Result<ObjectChange, Status> {
+        let name = ("", image.metadata.name.as_str());
+        match self {
+            Self::Unreadable { .. } => images.change_unreadable(key, name, Some(image)),
+            _ => images.change(key, name, self.image(), Some(image)),
+        }
+    }
+}
