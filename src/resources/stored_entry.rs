@@ -7,7 +7,7 @@ use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::Kind;
 use crate::registry::strategy::Strategy;
-use crate::store::{Change, Entry};
+use crate::store::{Change, Entry, Key};
 
 /// An entry of a store.
 #[derive(Clone, Debug)]
@@ -53,7 +53,7 @@ impl StoredEntry {
                     Err(name_mismatch(entry))
                 }
             }
-            _ if key == manifest_lists::MANIFEST_LISTS_KEY => Ok(Self::Derived),
+            _ if Self::is_derived(&entry.key) => Ok(Self::Derived),
             Some(("unproved", name)) => {
                 let image = decode(&ImageStrategy, entry)?;
                 if image.metadata.name == name {
@@ -62,18 +62,17 @@ impl StoredEntry {
                     Err(name_mismatch(entry))
                 }
             }
-            Some(("importsources", _)) => match import_sources::decode(Some(entry)) {
-                Ok(_) => Ok(Self::Sources),
-                Err(status) => Err(status.hidden.unwrap_or(status.message)),
-            },
-            _ if [manifest_lists::children_key(""), packed_view::key("")]
-                .iter()
-                .any(|place| key.starts_with(place.as_str())) =>
-            {
-                Ok(Self::Derived)
-            }
             _ => Ok(Self::Unknown),
         }
+    }
+
+    /// Returns true for the key of a derived row.
+    pub(super) fn is_derived(key: &Key) -> bool {
+        let key = key.as_str();
+        key == manifest_lists::MANIFEST_LISTS_KEY
+            || [manifest_lists::children_key(""), packed_view::key("")]
+                .iter()
+                .any(|place| key.starts_with(place.as_str()))
     }
 }
 

@@ -2,6 +2,7 @@
 //! write.
 
 mod damage;
+mod schedule;
 
 use std::fs;
 use std::io::Write;
@@ -350,7 +351,10 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
     };
     let said = import(&["--dry-run"]);
     assert!(said.out.contains("dry run, nothing was stored: 2 objects stored"), "{said:?}");
-    assert_eq!(done(&["export"], &data).out, "");
+    assert!(!data.exists(), "a dry run creates nothing");
+    let failed = run(&["import", "-"], &data, &[&pretty, &b"\n{"[..]].concat());
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(!data.join("store.redb").exists(), "a failed import leaves nothing in the way");
     let said = import(&[]);
     assert_eq!(said.code, Some(1));
     assert!(
@@ -363,7 +367,8 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
             digest("f")
         ),
         "metadata.namespace: Invalid value: \"\"",
-        "\"Pod\" of \"v1\" is not stored here",
+        "line 1, item 2: Image.image.openshift.io ",
+        "line 1, item 5: \"Pod\" of \"v1\" is not stored here",
     ] {
         assert!(said.err.contains(told), "{told} is not in {}", said.err);
     }
@@ -384,6 +389,13 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
         said.out.starts_with("0 objects stored, 2 skipped because they exist, 3 refused\n"),
         "{said:?}"
     );
+    let said = import(&["--existing=replace"]);
+    assert!(
+        said.out
+            .starts_with("0 objects stored, 2 replaced, 0 skipped because they exist, 3 refused\n"),
+        "{said:?}"
+    );
+    done(&["check"], &data);
     let said = done(&["import", "/dev/null"], &data);
     assert!(
         said.out.starts_with("0 objects stored, 0 skipped because they exist, 0 refused\n"),
@@ -394,4 +406,6 @@ fn what_kubectl_prints_is_imported_but_for_what_is_not_sound() {
         String::from_utf8_lossy(&output.stderr).contains("as a sequence of JSON objects"),
         "{output:?}"
     );
+    let output = run(&["import", "-"], &data, b"apiVersion: v1\nkind: List\n");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("this is YAML"), "{output:?}");
 }

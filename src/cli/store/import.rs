@@ -1,22 +1,19 @@
 //! `store import`: stores objects from JSON.
 
-use std::io::BufReader;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use futures_util::future::join_all;
-use serde_json::value::RawValue;
 
-use super::{MaintenanceOptions, input, offline};
+use super::import_lines::{ImportLines, NumberedObject};
+use super::progress::Progress;
+use super::{DataFolder, MaintenanceOptions, input, offline};
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
-use crate::meta::Time;
+use crate::meta::{Status, Time};
 use crate::resources::Catalog;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::import_export::{
-    self, DecodeError, ImportMode, Imported, Importer, StoredObject,
-};
+use crate::resources::import_export::{self, ImportMode, Imported, Importer, StoredObject};
 use crate::store::{self, MAX_VALUE_BYTES, OpenOptions, Opened, Reserve};
 use crate::telemetry::log::escaped;
 
@@ -31,7 +28,7 @@ pub(in crate::cli) struct ImportCommand {
     /// Treatment of objects that exist already.
     #[arg(long, value_enum, default_value_t = ExistingPolicy::Refuse)]
     existing: ExistingPolicy,
-    /// Validate the objects and store nothing.
+    /// Validate the objects. Stores and creates nothing.
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
@@ -45,18 +42,18 @@ enum ExistingPolicy {
     Refuse,
     /// Keep the stored object.
     Skip,
+    /// Replace the stored object, also one that cannot be read.
+    Replace,
 }
 
 /// Numbers of imported objects.
 #[derive(Debug, Default)]
 struct ImportSummary {
     made: u64,
+    replaced: u64,
     skipped: u64,
     refused: u64,
 }
-
-/// Number of objects that are stored concurrently, so that they share commits of the store.
-const BATCH_SIZE: usize = 64;
 
 /// No limits: objects of a server with higher limits can be imported.
 const LIMITS: StorageLimits = StorageLimits {
@@ -68,33 +65,17 @@ const LIMITS: StorageLimits = StorageLimits {
 
 impl ImportCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { file, existing, dry_run, common } = self;
-        let folder = common.begin()?;
-        let input = BufReader::new(input::file(&file)?);
-        let options = OpenOptions { reserve: Some(Reserve::default()), ..folder.options() };
-        let Opened { store, .. } = offline(store::open(options))?;
-        let catalog = Catalog::new(&store, Registries::default(), &LIMITS);
-        let importer = Importer {
-            catalog: &catalog,
-            existing: match existing {
-                ExistingPolicy::Refuse => import_export::ConflictPolicy::Refuse,
-                ExistingPolicy::Skip => import_export::ConflictPolicy::Skip,
-            },
-            mode: if dry_run { ImportMode::DryRun } else { ImportMode::Write },
-            now: Time::now(),
+        let file = self.file.clone();
+        let folder = self.common.clone().begin()?;
+        let exists = folder.maintenance().exists()?;
+        let summary = match (exists, self.dry_run) {
+            (true, true) => self.import(offline(folder.maintenance().open_read_only())?).await,
+            (false, true) => self.import(store::in_memory()?).await,
+            (true, false) => self.import(open(&folder, &folder.path)?).await,
+            (false, false) => self.import_into_new(&folder).await,
         };
-        let mut summary = ImportSummary::default();
-        for value in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-            let context = || {
-                format!(
-                    "cannot parse {} as a sequence of JSON objects, after {summary}",
-                    file.display()
-                )
-            };
-            let value = value.with_context(context)?;
-            summary.add(&importer, &value).await;
-        }
-        println!("{}{summary}", if dry_run { "dry run, nothing was stored: " } else { "" });
+        let summary = summary.with_context(|| format!("cannot import {}", file.display()))?;
+        println!("{}{summary}", if self.dry_run { "dry run, nothing was stored: " } else { "" });
         println!(
             "objects keep uid, creationTimestamp and status if set, and get a new resourceVersion"
         );
@@ -103,43 +84,95 @@ impl ImportCommand {
             refused => bail!("{refused} objects were refused"),
         }
     }
-}
 
-impl ImportSummary {
-    /// Stores the objects of a value. Prints the errors of refused ones.
-    async fn add(&mut self, importer: &Importer<'_>, value: &RawValue) {
-        let objects = import_export::decode_objects(value).unwrap_or_else(|why| vec![Err(why)]);
-        let mut objects = objects.into_iter().peekable();
-        while objects.peek().is_some() {
-            let group = objects.by_ref().take(BATCH_SIZE).map(|object| import(importer, object));
-            for imported in join_all(group).await {
-                match imported {
-                    Ok(Imported::Created) => self.made += 1,
-                    Ok(Imported::Skipped) => self.skipped += 1,
-                    Err(why) => {
-                        self.refused += 1;
-                        eprintln!("{}", escaped(&why));
-                    }
-                }
-            }
+    /// Imports into a folder without a store. The store appears there once the import is complete,
+    /// so that a failed one leaves nothing in the way.
+    async fn import_into_new(&self, folder: &DataFolder) -> anyhow::Result<ImportSummary> {
+        let place = folder.maintenance();
+        let new = place.reserve_place()?;
+        let summary = self.import(open(folder, new.path())?).await?;
+        new.fill()?;
+        Ok(summary)
+    }
+
+    async fn import(&self, opened: Opened) -> anyhow::Result<ImportSummary> {
+        let catalog = Catalog::new(&opened.store, Registries::default(), &LIMITS);
+        let importer = Importer {
+            catalog: &catalog,
+            existing: match self.existing {
+                ExistingPolicy::Refuse => import_export::ConflictPolicy::Refuse,
+                ExistingPolicy::Skip => import_export::ConflictPolicy::Skip,
+                ExistingPolicy::Replace => import_export::ConflictPolicy::Replace,
+            },
+            mode: if self.dry_run { ImportMode::DryRun } else { ImportMode::Write },
+            now: Time::now(),
+        };
+        let (source, total) = input::sized_file(&self.file)?;
+        let progress = Progress::start("importing", total);
+        let mut lines = ImportLines::new(progress.watch(source));
+        let mut summary = ImportSummary::default();
+        while let Some(objects) =
+            lines.next_objects().with_context(|| format!("stopped after {summary}"))?
+        {
+            summary.add(&importer, objects).await;
         }
+        Ok(summary)
     }
 }
 
-async fn import(
-    importer: &Importer<'_>,
-    object: Result<StoredObject, DecodeError>,
-) -> Result<Imported, String> {
-    let object = object.map_err(|why| why.to_string())?;
-    importer.import(object).await.map_err(|status| match status.hidden {
+/// Opens the store of a folder, which is created if there is none.
+fn open(folder: &DataFolder, path: &Path) -> anyhow::Result<Opened> {
+    let options = OpenOptions {
+        reserve: Some(Reserve::default()),
+        folder: path.to_owned(),
+        ..folder.options()
+    };
+    offline(store::open(options))
+}
+
+impl ImportSummary {
+    /// Stores objects. Prints the errors of refused ones.
+    async fn add(&mut self, importer: &Importer<'_>, objects: Vec<NumberedObject>) {
+        let (mut numbers, mut decoded): (Vec<_>, Vec<StoredObject>) = Default::default();
+        for NumberedObject { number, object } in objects {
+            match object {
+                Ok(object) => {
+                    numbers.push(number);
+                    decoded.push(object);
+                }
+                Err(why) => self.refuse(&format!("{number}: {why}")),
+            }
+        }
+        for (number, imported) in numbers.iter().zip(importer.import(decoded).await) {
+            match imported {
+                Ok(Imported::Created) => self.made += 1,
+                Ok(Imported::Replaced) => self.replaced += 1,
+                Ok(Imported::Skipped) => self.skipped += 1,
+                Err(status) => self.refuse(&format!("{number}: {}", explained(status))),
+            }
+        }
+    }
+
+    fn refuse(&mut self, why: &str) {
+        self.refused += 1;
+        eprintln!("{}", escaped(why));
+    }
+}
+
+fn explained(status: Status) -> String {
+    match status.hidden {
         Some(cause) => format!("{} ({cause})", status.message),
         None => status.message,
-    })
+    }
 }
 
 impl std::fmt::Display for ImportSummary {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { made, skipped, refused } = self;
-        write!(f, "{made} objects stored, {skipped} skipped because they exist, {refused} refused")
+        let Self { made, replaced, skipped, refused } = self;
+        write!(f, "{made} objects stored, ")?;
+        if *replaced > 0 {
+            write!(f, "{replaced} replaced, ")?;
+        }
+        write!(f, "{skipped} skipped because they exist, {refused} refused")
     }
 }

@@ -9,7 +9,7 @@ use crate::meta::Kind;
 use crate::resources::stored_entry::StoredEntry;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
-use crate::store::Entry;
+use crate::store::{Entry, Key};
 
 /// Encodes an entry as a line with its newline; none for derived rows and sources of
 /// imported tags.
@@ -34,6 +34,11 @@ pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
         StoredEntry::Derived | StoredEntry::Sources => Ok(None),
         StoredEntry::Unknown => Err(format!("this version does not know the key {}", entry.key)),
     }
+}
+
+/// Returns true for a key whose entry is an object. Derived rows are not exported.
+pub fn is_exported(key: &Key) -> bool {
+    !StoredEntry::is_derived(key)
 }
 
 fn of<M: Serialize, T: Kind>(kind: &str, field: Option<(&str, &M)>, object: &T) -> Vec<u8> {

@@ -6,6 +6,10 @@
 //! must match their digests. Derived rows are written in the same transaction. Tags of a stream
 //! without history are resolved at the next write through the API.
 
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::join_all;
+
 use super::decode::StoredObject;
 use crate::api::{GROUP, Image, ImageStream};
 use crate::domain::{content, image_strategy, names, validate};
@@ -22,7 +26,7 @@ use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::Strategy;
 use crate::resources::catalog::Catalog;
 use crate::resources::superseded_images::{self, SUPERSEDED_IMAGE};
-use crate::store::{Change, Charge};
+use crate::store::{Change, Charge, Key};
 
 /// The treatment of objects that already exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub enum ConflictPolicy {
     Refuse,
     /// The stored object is kept.
     Skip,
+    /// The object replaces the stored one, which need not be readable.
+    Replace,
 }
 
 /// Selects whether objects are stored.
@@ -49,6 +55,8 @@ pub enum Imported {
     Created,
     /// The object already exists and was kept.
     Skipped,
+    /// The object replaced another one.
+    Replaced,
 }
 
 /// An import into a catalog.
@@ -63,23 +71,69 @@ pub struct Importer<'a> {
     pub now: Time,
 }
 
+/// The results of an import, in the order of the objects.
+type Results = Vec<Result<Imported, Status>>;
+
+/// A valid object, with its place among the objects of an import.
+struct ValidObject {
+    place: usize,
+    key: Key,
+    charge: Charge,
+    object: StoredObject,
+}
+
 impl Importer<'_> {
-    /// Imports an object.
+    /// Imports objects, many in one transaction. A refused object does not affect the others. Of
+    /// several objects with one name, the first is stored first.
     ///
-    /// # Errors
-    /// 422 for an invalid object, 409 for one that already exists, and store failures.
-    pub async fn import(&self, object: StoredObject) -> Result<Imported, Status> {
-        match object {
-            StoredObject::Image(image) => self.image(*image).await,
-            StoredObject::Stream(stream) => self.stream(*stream).await,
-            StoredObject::Superseded(image) => self.superseded(*image).await,
+    /// The result of an object is an error if it is invalid (422), exists already (409) or cannot be
+    /// stored.
+    pub async fn import(&self, objects: Vec<StoredObject>) -> Results {
+        let mut results: Vec<_> = objects.iter().map(|_| Ok(Imported::Skipped)).collect();
+        let (mut valid, mut superseded) = (Vec::new(), Vec::new());
+        for (place, object) in objects.into_iter().enumerate() {
+            match object {
+                StoredObject::Superseded(image) => superseded.push((place, image)),
+                object => match self.validated(place, object) {
+                    Ok(object) => valid.push(object),
+                    Err(status) => results[place] = Err(status),
+                },
+            }
         }
+        while !valid.is_empty() {
+            let (batches, rest) = batches(valid, self.catalog.storage.store().max_changes());
+            valid = rest;
+            for batch in join_all(batches.into_iter().map(|batch| self.store(batch))).await {
+                batch.into_iter().for_each(|(place, result)| results[place] = result);
+            }
+        }
+        // The images that they belong to are stored now.
+        let forms = superseded
+            .into_iter()
+            .map(async |(place, image)| (place, self.superseded(*image).await));
+        for (place, result) in join_all(forms).await {
+            results[place] = result;
+        }
+        results
     }
 
-    async fn image(&self, mut image: Image) -> Result<Imported, Status> {
-        let errors = self.prepare_and_validate_image(&mut image);
-        let charge = charge_of(&image);
-        self.store(&self.catalog.images, image, charge, &errors).await
+    fn validated(&self, place: usize, mut object: StoredObject) -> Result<ValidObject, Status> {
+        let Catalog { images, streams, .. } = self.catalog;
+        let (key, charge) = match &mut object {
+            StoredObject::Image(image) | StoredObject::Superseded(image) => {
+                let errors = self.prepare_and_validate_image(image);
+                images.reject_invalid(image, &errors)?;
+                (images.key("", &image.metadata.name), charge_of(image))
+            }
+            StoredObject::Stream(stream) => {
+                let errors = self.prepare_and_validate_stream(stream);
+                streams.reject_invalid(stream, &errors)?;
+                let ObjectMeta { namespace, name, .. } = &stream.metadata;
+                let charge = Charge::Unlimited(history_limit::account(namespace));
+                (streams.key(namespace, name), charge)
+            }
+        };
+        Ok(ValidObject { place, key, charge, object })
     }
 
     /// Prepares an image and returns all errors.
@@ -95,52 +149,11 @@ impl Importer<'_> {
         errors
     }
 
-    /// Imports the superseded form of an image. The proved image must be stored already and refer
-    /// to it; otherwise no stream would show it.
-    async fn superseded(&self, mut unproved: Image) -> Result<Imported, Status> {
-        let images = &self.catalog.images;
-        let errors = self.prepare_and_validate_image(&mut unproved);
-        images.reject_invalid(&unproved, &errors)?;
-        let name = &unproved.metadata.name;
-        let keys = [superseded_images::key(name), images.key("", name)];
-        let [key, image_key] = &keys;
-        let (value, charge) = (images.strategy().encode(&unproved), charge_of(&unproved));
-        let actor = Actor::internal("store-import", self.now);
-        let done = self.catalog.storage.guaranteed_update(&actor, &keys, |read_set, _| {
-            let image = read_set.entry(image_key).map(|entry| images.decode(entry)).transpose()?;
-            let is_wanted = image.as_ref().is_some_and(|image| {
-                image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid
-            });
-            let is_free = read_set.entry(key).is_none();
-            match (self.mode, &image) {
-                // A dry run stores nothing, so the image may precede this line in the import.
-                (ImportMode::DryRun, None) => Ok(UpdateDecision::Keep(Imported::Created)),
-                (ImportMode::DryRun, Some(_)) if is_wanted && is_free => {
-                    Ok(UpdateDecision::Keep(Imported::Created))
-                }
-                (ImportMode::Write, Some(_)) if is_wanted && is_free => {
-                    let rows = vec![Change::Put(key.clone(), value.clone().into())];
-                    let (resource, effect) = (images.resource(), WriteEffect::Updated);
-                    let (namespace, charge) = (String::new(), charge.clone());
-                    let change = ObjectChange { resource, namespace, effect, rows, charge };
-                    Ok(UpdateDecision::Write(vec![change], Imported::Created))
-                }
-                (_, Some(_)) if self.existing == ConflictPolicy::Skip => {
-                    Ok(UpdateDecision::Keep(Imported::Skipped))
-                }
-                (_, Some(_)) if is_wanted => Err(Status::already_exists(superseded_kind(), name)),
-                _ => Err(belongs_to_no_image(name)),
-            }
-        });
-        let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) =
-            done.await?;
-        Ok(imported)
-    }
-
-    async fn stream(&self, mut stream: ImageStream) -> Result<Imported, Status> {
+    /// Prepares a stream and returns all errors.
+    fn prepare_and_validate_stream(&self, stream: &mut ImageStream) -> field::Errors {
         self.complete(&mut stream.metadata);
         stream.metadata.generation = stream.metadata.generation.max(1);
-        let mut errors = self.catalog.streams.strategy().limit_errors(None, &stream);
+        let mut errors = self.catalog.streams.strategy().limit_errors(None, stream);
         errors.append(metadata::validate_with(&stream.metadata, names::stream_name_errors));
         if !is_dns_label(&stream.metadata.namespace) {
             let rule = "must be a DNS label, because streams are namespaced";
@@ -148,9 +161,8 @@ impl Importer<'_> {
                 field::Error::invalid("metadata.namespace", &stream.metadata.namespace, rule)
             });
         }
-        errors.append(validate::stream(&stream));
-        let charge = Charge::Unlimited(history_limit::account(&stream.metadata.namespace));
-        self.store(&self.catalog.streams, stream, charge, &errors).await
+        errors.append(validate::stream(stream));
+        errors
     }
 
     /// Generates missing system fields.
@@ -163,41 +175,163 @@ impl Importer<'_> {
         }
     }
 
-    async fn store<T: Kind, S: Strategy<T>>(
+    /// Stores objects of one account in one transaction. Returns the result of each by its place.
+    async fn store(&self, batch: Vec<ValidObject>) -> Vec<(usize, Result<Imported, Status>)> {
+        let actor = Actor::internal("store-import", self.now);
+        let keys: Vec<Key> = batch.iter().map(|object| object.key.clone()).collect();
+        let attempt = |read_set: &ReadSet, _: &Admitted| {
+            let (mut changes, mut results) = (Vec::new(), Vec::new());
+            for object in &batch {
+                let result = self.decide(read_set, object).map(|(imported, change)| {
+                    changes.extend(change);
+                    imported
+                });
+                results.push((object.place, result));
+            }
+            Ok(match self.mode {
+                ImportMode::Write if !changes.is_empty() => UpdateDecision::Write(changes, results),
+                ImportMode::Write | ImportMode::DryRun => UpdateDecision::Keep(results),
+            })
+        };
+        match self.catalog.storage.guaranteed_update(&actor, &keys, attempt).await {
+            Ok(UpdateOutcome::Unchanged(results) | UpdateOutcome::Committed(results, _)) => results,
+            Err(status) => batch.iter().map(|object| (object.place, Err(status.clone()))).collect(),
+        }
+    }
+
+    /// The result for one object, and its change if it is stored.
+    fn decide(
+        &self,
+        read_set: &ReadSet,
+        valid: &ValidObject,
+    ) -> Result<(Imported, Option<ObjectChange>), Status> {
+        let ValidObject { key, charge, object, .. } = valid;
+        let Catalog { images, streams, .. } = self.catalog;
+        let (decided, change) = match object {
+            StoredObject::Image(object) | StoredObject::Superseded(object) => {
+                self.decide_object(images, read_set, key, &**object)?
+            }
+            StoredObject::Stream(object) => {
+                self.decide_object(streams, read_set, key, &**object)?
+            }
+        };
+        Ok((decided, change.map(|change| ObjectChange { charge: charge.clone(), ..change })))
+    }
+
+    fn decide_object<T: Kind, S: Strategy<T>>(
         &self,
         stored: &ObjectStore<T, S>,
-        object: T,
-        charge: Charge,
-        errors: &field::Errors,
-    ) -> Result<Imported, Status> {
-        stored.reject_invalid(&object, errors)?;
-        let namespaced_name =
-            (object.metadata().namespace.as_str(), object.metadata().name.as_str());
-        let key = stored.key(namespaced_name.0, namespaced_name.1);
+        read_set: &ReadSet,
+        key: &Key,
+        object: &T,
+    ) -> Result<(Imported, Option<ObjectChange>), Status> {
+        let ObjectMeta { namespace, name, .. } = object.metadata();
+        let namespaced_name = (namespace.as_str(), name.as_str());
+        match (read_set.entry(key), self.existing) {
+            (Ok(None), _) => {
+                let change = stored.change(key, namespaced_name, None, Some(object))?;
+                Ok((Imported::Created, Some(change)))
+            }
+            // Derived rows of the replaced object are removed too.
+            (_, ConflictPolicy::Replace) => {
+                let change = stored.change_unreadable(key, namespaced_name, Some(object))?;
+                Ok((Imported::Replaced, Some(change)))
+            }
+            (Ok(Some(_)), ConflictPolicy::Skip) => Ok((Imported::Skipped, None)),
+            (Ok(Some(_)), ConflictPolicy::Refuse) => {
+                Err(Status::already_exists(stored.resource(), name))
+            }
+            (Err(status), _) => Err(status),
+        }
+    }
+
+    /// Imports the superseded form of an image. The proved image must be stored already and refer
+    /// to it; otherwise no stream would show it.
+    async fn superseded(&self, mut unproved: Image) -> Result<Imported, Status> {
+        let images = &self.catalog.images;
+        let errors = self.prepare_and_validate_image(&mut unproved);
+        images.reject_invalid(&unproved, &errors)?;
+        let name = &unproved.metadata.name;
+        let keys = [superseded_images::key(name), images.key("", name)];
+        let [key, image_key] = &keys;
+        let (value, charge) = (images.strategy().encode(&unproved), charge_of(&unproved));
         let actor = Actor::internal("store-import", self.now);
-        let attempt =
-            |read_set: &ReadSet, admitted: &Admitted| match (read_set.entry(&key), self.mode) {
-                (None, ImportMode::DryRun) => Ok(UpdateDecision::Keep(Imported::Created)),
-                (None, ImportMode::Write) => {
-                    if let Some(attributes) =
-                        stored.admission_attributes(admitted, namespaced_name, None, Some(&object))
-                    {
-                        return Ok(UpdateDecision::Admit(attributes));
-                    }
-                    let change = stored.change(&key, namespaced_name, None, Some(&object))?;
-                    let change = ObjectChange { charge: charge.clone(), ..change };
+        let done = self.catalog.storage.guaranteed_update(&actor, &keys, |read_set, _| {
+            let image = read_set.entry(image_key)?.map(|entry| images.decode(entry)).transpose()?;
+            let is_wanted = image.as_ref().is_some_and(|image| {
+                image.evidence.has_unproved_form && image.metadata.uid == unproved.metadata.uid
+            });
+            let is_free = matches!(read_set.entry(key), Ok(None));
+            match (self.mode, &image) {
+                // A dry run stores nothing, so the image may precede this line in the import.
+                (ImportMode::DryRun, None) => Ok(UpdateDecision::Keep(Imported::Created)),
+                (ImportMode::DryRun, Some(_)) if is_wanted && is_free => {
+                    Ok(UpdateDecision::Keep(Imported::Created))
+                }
+                (ImportMode::Write, Some(_)) if is_wanted && is_free => {
+                    let change = self.superseded_change(key, &value, &charge);
                     Ok(UpdateDecision::Write(vec![change], Imported::Created))
                 }
-                (Some(_), _) if self.existing == ConflictPolicy::Skip => {
+                (_, Some(_)) if self.existing == ConflictPolicy::Skip => {
                     Ok(UpdateDecision::Keep(Imported::Skipped))
                 }
-                (Some(_), _) => Err(Status::already_exists(stored.resource(), namespaced_name.1)),
-            };
-        let done = stored.storage().guaranteed_update(&actor, std::slice::from_ref(&key), attempt);
+                (mode, Some(_)) if is_wanted && self.existing == ConflictPolicy::Replace => {
+                    let change = self.superseded_change(key, &value, &charge);
+                    Ok(match mode {
+                        ImportMode::DryRun => UpdateDecision::Keep(Imported::Replaced),
+                        ImportMode::Write => {
+                            UpdateDecision::Write(vec![change], Imported::Replaced)
+                        }
+                    })
+                }
+                (_, Some(_)) if is_wanted => Err(Status::already_exists(superseded_kind(), name)),
+                _ => Err(belongs_to_no_image(name)),
+            }
+        });
         let (UpdateOutcome::Unchanged(imported) | UpdateOutcome::Committed(imported, _)) =
             done.await?;
         Ok(imported)
     }
+
+    fn superseded_change(&self, key: &Key, value: &[u8], charge: &Charge) -> ObjectChange {
+        ObjectChange {
+            resource: self.catalog.images.resource(),
+            namespace: String::new(),
+            effect: WriteEffect::Updated,
+            rows: vec![Change::Put(key.clone(), value.to_vec().into())],
+            charge: charge.clone(),
+        }
+    }
+}
+
+/// The maximum number of objects in a transaction.
+const MAX_BATCH_OBJECTS: usize = 500;
+
+/// Groups objects of distinct keys by account, each group for one transaction of at most
+/// `max_changes` changes. Returns the objects of repeated keys too.
+fn batches(
+    objects: Vec<ValidObject>,
+    max_changes: usize,
+) -> (Vec<Vec<ValidObject>>, Vec<ValidObject>) {
+    /// The most rows that one object writes.
+    const ROWS: usize = 5;
+    let most = (max_changes / ROWS).clamp(1, MAX_BATCH_OBJECTS);
+    let (mut open, mut full, mut rest) = (HashMap::new(), Vec::new(), Vec::new());
+    let mut keys = HashSet::new();
+    for object in objects {
+        if !keys.insert(object.key.clone()) {
+            rest.push(object);
+            continue;
+        }
+        let account = object.charge.account().cloned();
+        let batch: &mut Vec<ValidObject> = open.entry(account).or_default();
+        batch.push(object);
+        if batch.len() == most {
+            full.push(std::mem::take(batch));
+        }
+    }
+    full.extend(open.into_values().filter(|batch| !batch.is_empty()));
+    (full, rest)
 }
 
 /// The charge for an image: the account of the namespace that pushed it first.

@@ -13,5 +13,5 @@ mod encode;
 mod importer;
 
 pub use decode::{DecodeError, StoredObject, decode_objects};
-pub use encode::encode_line;
+pub use encode::{encode_line, is_exported};
 pub use importer::{ConflictPolicy, ImportMode, Imported, Importer};
