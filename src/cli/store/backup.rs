@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::damage::{self, DamageOptions, DamagePolicy};
 use super::output::Output;
+use super::progress::Progress;
 use super::{MaintenanceOptions, input, size};
 use crate::store::{ArchiveReader, ArchiveSummary};
 
@@ -17,12 +19,14 @@ pub(in crate::cli) struct BackupCommand {
     #[arg(value_name = "FILE", default_value = "-")]
     file: PathBuf,
     #[command(flatten)]
+    damage: DamageOptions,
+    #[command(flatten)]
     common: MaintenanceOptions,
 }
 
 impl BackupCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        let Self { file, common } = self;
+        let Self { file, damage, common } = self;
         let folder = common.begin()?;
         let output = Output::open(&file)?;
         if output.is_terminal() {
@@ -30,18 +34,29 @@ impl BackupCommand {
                 "refusing to write a binary backup to a terminal: pass a file or redirect standard output"
             );
         }
-        let ArchiveSummary { revision, entries, bytes } = copy(input::store(&folder)?, output)?;
+        let damage = damage.policy();
+        let ArchiveSummary { revision, entries, bytes, missing } =
+            copy(input::store(&folder, damage)?, output, damage)?;
         eprintln!("backed up {entries} entries as of revision {revision}, {}", size(bytes));
+        if missing > 0 {
+            bail!(
+                "{missing} damaged entries are missing, all others are in the backup: \
+                 `store export --backup FILE --skip-damaged` reads it"
+            );
+        }
         Ok(())
     }
 }
 
-fn copy(source: impl Read, output: Output) -> anyhow::Result<ArchiveSummary> {
+fn copy(source: impl Read, output: Output, damage: DamagePolicy) -> anyhow::Result<ArchiveSummary> {
     const CHUNK_BYTES: usize = 128 << 10;
-    let mut tee = Tee { source, output };
+    let progress = Progress::start("backing up", None);
+    let mut tee = Tee { source: progress.watch(source), output };
     let summary = {
-        let mut archive = ArchiveReader::begin(BufReader::with_capacity(CHUNK_BYTES, &mut tee))?;
+        let archive = ArchiveReader::begin(BufReader::with_capacity(CHUNK_BYTES, &mut tee))?;
+        let mut archive = damage.apply(archive);
         archive.by_ref().try_for_each(|entry| entry.map(drop))?;
+        archive.missing().iter().for_each(damage::report);
         archive.summary().context("the backup is truncated")?
     };
     tee.output.finish()?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{MaintenanceOptions, input, offline, size};
 use crate::cli::check::finding::{CheckReport, Finding};
 use crate::resources::consistency::{ConsistencyCheck, ConsistencyReport};
@@ -27,7 +28,8 @@ const OBJECTS: &str = "objects";
 const BACKUP: &str = "backup";
 
 /// Remedy for a damaged file.
-const RESTORE: &str = "keep a copy of the folder, and restore the latest backup into another one";
+const RESTORE: &str = "keep a copy of the folder, and restore the latest backup into another one, \
+     or save the rest with `store export --skip-damaged` and import it there";
 /// Remedy for inconsistent derived rows of readable objects.
 const REBUILD: &str =
     "save readable objects: `store export`, then `store import` into another folder";
@@ -37,10 +39,12 @@ impl StoreCheckCommand {
         let Self { backup, common } = self;
         let folder = common.begin()?;
         let mut report = CheckReport::default();
+        let progress = Progress::start("checking", None);
         match backup {
             Some(file) => check_backup(input::file(&file)?, &mut report),
             None => check_folder(&*folder.maintenance(), &mut report)?,
         }
+        drop(progress);
         report.end()
     }
 }
@@ -63,7 +67,7 @@ fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::R
 
 fn check_backup(source: impl Read, report: &mut CheckReport) {
     match objects(source, report) {
-        Ok(ArchiveSummary { revision, entries, bytes }) => {
+        Ok(ArchiveSummary { revision, entries, bytes, .. }) => {
             let text = format!(
                 "{entries} entries as of revision {revision}, {}; its checksum matches",
                 size(bytes)

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{MaintenanceOptions, offline, size};
 use crate::store::{DefragReport, FileSize};
 
@@ -15,7 +16,9 @@ pub(in crate::cli) struct CompactCommand {
 impl CompactCommand {
     pub(super) fn run(self) -> anyhow::Result<()> {
         let folder = self.common.begin()?;
+        let progress = Progress::start("compacting", None);
         let DefragReport { before, after } = offline(folder.maintenance().defrag())?;
+        drop(progress);
         println!("before: {}", description(before));
         println!("after:  {}", description(after));
         Ok(())

@@ -1,7 +1,7 @@
 //! Input of maintenance commands: a running server, the data folder, a file or standard input.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Read};
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
@@ -9,8 +9,9 @@ use std::thread;
 use anyhow::{Context, bail};
 
 use super::DataFolder;
+use super::damage::DamagePolicy;
 use crate::controllers::{NICENESS, SOCKET};
-use crate::store::{OpenError, Opened};
+use crate::store::{ArchiveSummary, BackupError, OpenError, Opened};
 
 /// Readable input.
 pub(super) type Input = Box<dyn Read + Send>;
@@ -18,8 +19,9 @@ pub(super) type Input = Box<dyn Read + Send>;
 /// Size of a read from the store, in bytes.
 const CHUNK_BYTES: usize = 128 << 10;
 
-/// Backup of a store, from the server that runs on the folder or else from the folder itself.
-pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
+/// Backup of a store, from the server that runs on the folder or else from the folder itself. With
+/// [`DamagePolicy::Skip`] it may have gaps.
+pub(super) fn store(folder: &DataFolder, damage: DamagePolicy) -> anyhow::Result<Input> {
     let socket = folder.path.join(SOCKET);
     let refused = match UnixStream::connect(&socket) {
         Ok(stream) => {
@@ -46,6 +48,11 @@ pub(super) fn store(folder: &DataFolder) -> anyhow::Result<Input> {
                 socket.display()
             )
         }
+        Err(damaged @ OpenError::Corrupt { .. }) if damage == DamagePolicy::Skip => {
+            tracing::warn!(error = %damaged, "the structure of the data file is damaged; saving what it still reaches");
+            let salvage = folder.maintenance().salvage()?;
+            Ok(Box::new(piped(move |out| salvage.write(out))?))
+        }
         Err(other) => Err(other.into()),
     }
 }
@@ -58,11 +65,20 @@ pub(super) fn of(opened: Opened) -> io::Result<impl Read + Send + use<>> {
             "this storage backend does not support backups",
         ));
     };
-    let (reader, writer) = io::pipe()?;
-    thread::Builder::new().name("backup".to_owned()).spawn(move || {
+    piped(move |out| {
         // Keeps the store open until the backup ends.
         let _open = opened;
-        if let Err(error) = backup.write(&mut BufWriter::with_capacity(CHUNK_BYTES, writer)) {
+        backup.write(out)
+    })
+}
+
+/// Output of a backup, which a thread writes.
+fn piped(
+    write: impl FnOnce(&mut dyn Write) -> Result<ArchiveSummary, BackupError> + Send + 'static,
+) -> io::Result<impl Read + Send> {
+    let (reader, writer) = io::pipe()?;
+    thread::Builder::new().name("backup".to_owned()).spawn(move || {
+        if let Err(error) = write(&mut BufWriter::with_capacity(CHUNK_BYTES, writer)) {
             tracing::debug!(%error, "the backup was not read to its end");
         }
     })?;
@@ -76,4 +92,10 @@ pub(super) fn file(path: &Path) -> anyhow::Result<Input> {
     }
     let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Box::new(file))
+}
+
+/// File with its size; none for standard input and other files without one.
+pub(super) fn sized_file(path: &Path) -> anyhow::Result<(Input, Option<u64>)> {
+    let size = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
+    Ok((file(path)?, size.map(|size| size.len())))
 }

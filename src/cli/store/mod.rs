@@ -5,10 +5,13 @@
 mod backup;
 mod check;
 mod compact;
+mod damage;
 mod export;
 mod import;
+mod import_lines;
 mod input;
 mod output;
+mod progress;
 mod restore;
 
 use std::path::PathBuf;
@@ -53,7 +56,7 @@ impl StoreCommand {
 }
 
 /// Flags of every maintenance command.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(skip)]
 struct MaintenanceOptions {
     /// Storage backend of the server.

@@ -1,22 +1,12 @@
 //! Output of maintenance commands: standard output, or a file that appears when it is complete.
-//!
-//! The folder may be writable by others, such as `/tmp`. They cannot guess the name of the
-//! incomplete file or make it open through a symbolic link.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use crate::store::private_file::create_new;
-use crate::store::{RESERVE_BYTES, free_space};
-
-/// Number of bytes after which the file is synced, so that a server on the same disk does not wait
-/// for all of them at once.
-const SYNC_BYTES: u64 = 8 << 20;
-/// Free space that is left for a server, in bytes.
-const MIN_FREE_BYTES: u64 = 2 * RESERVE_BYTES;
+use crate::store::partial_file::PartialFile;
 
 /// Output of a command.
 #[derive(Debug)]
@@ -25,16 +15,6 @@ pub(super) enum Output {
     Standard(io::Stdout),
     /// File.
     File(PartialFile),
-}
-
-/// File under a temporary name until it is complete. Removed on drop.
-#[derive(Debug)]
-pub(super) struct PartialFile {
-    file: File,
-    name: PathBuf,
-    partial: PathBuf,
-    /// Bytes since the last sync.
-    pending: u64,
 }
 
 impl Output {
@@ -50,11 +30,7 @@ impl Output {
                 return Err(why).with_context(|| format!("cannot access {}", path.display()));
             }
         }
-        let partial = folder_of(path).join(format!("{}.partial", uuid::Uuid::new_v4().simple()));
-        let file = create_new(&partial);
-        let file = file
-            .with_context(|| format!("cannot write {}: {}", path.display(), partial.display()))?;
-        Ok(Self::File(PartialFile { file, name: path.to_owned(), partial, pending: 0 }))
+        Ok(Self::File(PartialFile::create(path)?))
     }
 
     /// Returns true for a terminal, which must not get binary data.
@@ -65,13 +41,10 @@ impl Output {
     /// Writes buffered data, and renames a file to its final name.
     pub(super) fn finish(mut self) -> anyhow::Result<()> {
         self.flush()?;
-        let Self::File(partial_file) = &self else { return Ok(()) };
-        let placed = partial_file
-            .file
-            .sync_all()
-            .and_then(|()| fs::rename(&partial_file.partial, &partial_file.name))
-            .and_then(|()| File::open(folder_of(&partial_file.name))?.sync_all());
-        placed.with_context(|| format!("cannot write {}", partial_file.name.display()))
+        match self {
+            Self::Standard(_) => Ok(()),
+            Self::File(partial_file) => Ok(partial_file.finish()?),
+        }
     }
 }
 
@@ -79,57 +52,22 @@ impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Standard(output) => output.write(bytes),
-            Self::File(partial_file) => partial_file.write(bytes).map_err(|why| {
-                io::Error::new(
-                    why.kind(),
-                    format!("cannot write {}: {why}", partial_file.name.display()),
-                )
-            }),
+            Self::File(partial_file) => partial_file.write(bytes),
         }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Standard(output) => output.flush(),
-            Self::File(partial_file) => partial_file.file.flush(),
+            Self::File(partial_file) => partial_file.flush(),
         }
-    }
-}
-
-impl PartialFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
-        self.pending += written as u64;
-        if self.pending >= SYNC_BYTES {
-            self.pending = 0;
-            self.file.sync_data()?;
-            let free = free_space(folder_of(&self.name))?;
-            if free < MIN_FREE_BYTES {
-                let reason = format!(
-                    "only {free} bytes are free on its volume, and {MIN_FREE_BYTES} are kept for the server"
-                );
-                return Err(io::Error::new(io::ErrorKind::StorageFull, reason));
-            }
-        }
-        Ok(written)
-    }
-}
-
-/// Folder of a file.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-impl Drop for PartialFile {
-    fn drop(&mut self) {
-        // A complete file has been renamed, and nothing is left to remove.
-        let _ = fs::remove_file(&self.partial);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
 
     use super::*;
 

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 
+use super::progress::Progress;
 use super::{MaintenanceOptions, input, offline, size};
 use crate::store::{RestoreError, RestoreOptions, Restored, Revision};
 
@@ -30,11 +31,14 @@ impl RestoreCommand {
         let folder = common.begin()?;
         let options =
             RestoreOptions { now: SystemTime::now(), seen: Revision(seen_resource_version) };
-        let Restored { backup, begins } =
-            match folder.maintenance().restore(&mut *input::file(&file)?, options) {
-                Err(RestoreError::Folder(error)) => offline(Err(error))?,
-                other => other?,
-            };
+        let (source, total) = input::sized_file(&file)?;
+        let progress = Progress::start("restoring", total);
+        let restored = folder.maintenance().restore(&mut progress.watch(source), options);
+        drop(progress);
+        let Restored { backup, begins } = match restored {
+            Err(RestoreError::Folder(error)) => offline(Err(error))?,
+            other => other?,
+        };
         println!(
             "restored {} entries as of revision {}, {}, into {}",
             backup.entries,

@@ -158,3 +158,36 @@ async fn a_file_is_compacted_after_the_server_only() {
         "{said:?}"
     );
 }
+
+#[tokio::test]
+async fn a_damaged_index_stops_the_start_and_the_rest_is_saved() {
+    let mut api = Api::with_stream().await;
+    for name in ["bad", "good"] {
+        api.post("images", &image(name)).await.is(201);
+    }
+    api.server.stop().await;
+    // In the index and in the log; the values have the name in another form.
+    let (path, wanted) = (data(&api).join("store.redb"), b"/image.openshift.io/images/bad");
+    let mut content = fs::read(&path).expect("the file exists");
+    let places: Vec<_> =
+        (0..content.len() - wanted.len()).filter(|at| content[*at..].starts_with(wanted)).collect();
+    assert!(!places.is_empty());
+    places.into_iter().for_each(|at| content[at + wanted.len() - 1] ^= 1);
+    fs::write(&path, &content).expect("the file can be written");
+    for command in [&["export"][..], &["backup"], &["import", "/dev/null"]] {
+        let said = store(command, &data(&api));
+        let way_out = "restore a backup, or save the rest with `store export --skip-damaged`";
+        assert!(said.code == Some(1) && said.err.contains(way_out), "{command:?}: {said:?}");
+    }
+    let before = fs::read(&path).expect("the file exists");
+    let said = store(&["export", "--skip-damaged"], &data(&api));
+    assert!(said.code == Some(1) && said.err.contains("the structure of the data file is damaged"));
+    assert!(said.err.contains("missing: /image.openshift.io/images/ba"), "{said:?}");
+    let saved = lines(&said.out);
+    assert_eq!(saved.len(), 2, "the other image and the stream: {said:?}");
+    assert!(fs::read(&path).expect("the file exists") == before, "nothing was written");
+    let other = api.server.folder().join("other");
+    let imported = run(&["import", "-"], &other, said.out.as_bytes());
+    assert!(imported.status.success(), "{imported:?}");
+    done(&["check"], &other);
+}
