@@ -219,7 +219,8 @@ fn the_binary_understands_its_arguments() {
         "arguments before --help are parsed"
     );
     assert!(!parse(&["serve", "--request-timeout=soon"]).status.success(), "values are parsed too");
-    let components = ["secrets-reader", "cert-secret"].map(Manifests::with_component);
+    let components =
+        ["secrets-reader", "cert-secret", "scheduled-backups"].map(Manifests::with_component);
     for manifests in all().into_iter().chain(components) {
         let output = parse(&manifests.arguments());
         let complaints = String::from_utf8_lossy(&output.stderr);

@@ -5,6 +5,7 @@
 //! with its work or with the implementation of [`Controller`] for a type of another layer.
 
 mod backup;
+mod backup_folder;
 mod client_trust;
 mod cluster_connection;
 pub mod compaction;
@@ -17,7 +18,7 @@ mod import_signals;
 mod namespaces;
 mod pull_secrets;
 mod registration;
-mod selection;
+pub mod scheduled_backup;
 mod serving_certificate;
 mod supervisor;
 mod usage;
@@ -38,6 +39,7 @@ use self::backup::BackupServer;
 use self::compaction::CompactionController;
 use self::image_import::{ImageImportController, ImageImports};
 use self::registration::RegistrationController;
+use self::scheduled_backup::ScheduledBackup;
 use self::usage::UsageController;
 use crate::auth::TrustController;
 use crate::cluster::{ClientReloads, NamespaceReflector};
@@ -63,10 +65,8 @@ pub struct Subjects {
     pub data_dir: PathBuf,
     /// The flags of compaction.
     pub compaction: compaction::Options,
-    /// The imports of images.
-    pub image_imports: ImageImports,
-    /// The controllers that run.
-    pub selection: ControllerSelection,
+    /// The flags of scheduled backups.
+    pub scheduled_backup: scheduled_backup::Options,
     /// The metrics of the server.
     pub metrics: Arc<Metrics>,
 }
@@ -82,8 +82,7 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         opened,
         data_dir,
         compaction,
-        image_imports,
-        selection,
+        scheduled_backup,
         metrics,
     } = subjects;
     let Opened { backend, store, elector, compact, accounting, backup, scan, disk_usage, .. } =
@@ -104,9 +103,9 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         options: compaction,
         metrics: metrics.clone(),
     });
-    let usage = scan
-        .filter(|_| selection.is_enabled(ControllerName::Usage))
-        .map(|scan| UsageController { scan, disk: disk_usage, backend, metrics });
+    let scheduled = backup
+        .clone()
+        .and_then(|backup| ScheduledBackup::new(scheduled_backup, backup, metrics.clone()));
     let controllers = [
         boxed(Some(trust)),
         boxed(namespaces),
@@ -114,8 +113,8 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         boxed(Some(handshakes)),
         boxed(registration),
         boxed(compaction),
-        boxed(image_import),
-        boxed(usage),
+        boxed(scan.map(|scan| UsageController { scan, disk: disk_usage, backend, metrics })),
+        boxed(scheduled),
         boxed(backup.and_then(|backup| BackupServer::bind(&data_dir, backup))),
     ];
     controllers.into_iter().flatten().collect()

@@ -10,7 +10,7 @@ use super::storage::StorageOptions;
 use super::{audit, listen, shutdown};
 use crate::auth;
 use crate::cluster;
-use crate::controllers::{self, compaction, image_import};
+use crate::controllers::{compaction, scheduled_backup};
 use crate::domain::allowed_registries::AllowedRegistries;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
@@ -46,6 +46,9 @@ pub struct Options {
     /// Compaction of old revisions.
     #[command(flatten)]
     pub compaction: compaction::Options,
+    /// Scheduled backups.
+    #[command(flatten)]
+    pub scheduled_backup: scheduled_backup::Options,
     /// Hostnames of the registry.
     #[command(flatten)]
     pub registries: RegistryOptions,

@@ -1,5 +1,6 @@
 //! Logs and metrics.
 
+pub mod backup_metrics;
 pub mod connection_metrics;
 pub mod flow_metrics;
 pub mod history_metrics;
@@ -8,7 +9,7 @@ pub mod log;
 pub mod metrics;
 mod on_change;
 mod once_each;
-mod storage_incident;
+mod optional_gauge;
 pub mod usage_metrics;
 
 pub use on_change::OnChange;
