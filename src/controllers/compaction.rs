@@ -204,7 +204,7 @@ impl SpacePressure {
 /// Bytes that can be written until the volume is full: beyond the reserve, and inside the file.
 /// `None` if they are not known.
 fn room(stats: &FileStats) -> Option<u64> {
-    let available = stats.available?.saturating_sub(RESERVE_BYTES);
+    let available = stats.available?.saturating_sub(stats.reserve);
     Some(available.saturating_add(stats.reusable))
 }
 
@@ -258,6 +258,7 @@ mod tests {
             Ok(FileStats {
                 size: FileSize { length: 0, allocated: 0 },
                 available: Some(RESERVE_BYTES + self.0.load(Ordering::Relaxed)),
+                reserve: RESERVE_BYTES,
                 reusable: 0,
                 revision: Revision(0),
                 compacted: Revision(0),
@@ -310,7 +311,8 @@ mod tests {
         let size = FileSize { length: 0, allocated: 0 };
         let (revision, compacted) = (Revision(1), Revision(1));
         let room = |available, reusable| {
-            room(&FileStats { size, available, reusable, revision, compacted })
+            let reserve = RESERVE_BYTES;
+            room(&FileStats { size, available, reserve, reusable, revision, compacted })
         };
         assert_eq!(room(Some(RESERVE_BYTES + 5), 7), Some(12));
         assert_eq!(room(Some(RESERVE_BYTES - 5), 7), Some(7));

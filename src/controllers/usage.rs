@@ -196,12 +196,13 @@ impl UsageCounter {
 }
 
 fn show_file(metrics: &Metrics, backend: Backend, file: FileStats, used: Option<UsedBytes>) {
-    let FileStats { size, available, revision, compacted, .. } = file;
+    let FileStats { size, available, reserve, revision, compacted, .. } = file;
     let (bytes, available_bytes) = (size.allocated, available);
     metrics.usage().set_file(FileUsage {
         backend: backend.name(),
         bytes,
         available_bytes,
+        reserve_bytes: reserve,
         revision: revision.0,
         compacted: compacted.0,
     });

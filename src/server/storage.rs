@@ -1,6 +1,6 @@
 //! Opening of the store, with metrics of its incidents.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +8,11 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::meta::duration;
+use crate::meta::{byte_size, duration};
 use crate::store::private_file::open_to_others;
-use crate::store::{self, Backend, FileOpener, Incident, Observer, OpenOptions, Opened, Reserve};
+use crate::store::{
+    self, Backend, FileOpener, Incident, Observer, OpenOptions, Opened, Reserve, free_space,
+};
 use crate::telemetry::metrics::{Metrics, StorageIncident};
 
 /// Flags of storage.
@@ -27,6 +29,12 @@ pub struct StorageOptions {
     /// Time to wait for another process that has --data-dir open.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative)]
     pub data_dir_lock_timeout: Duration,
+    /// Space to keep free on the volume of --data-dir, at least 32Mi.
+    ///
+    /// Below it writes get 507, and reads go on. Deletions and compaction continue down to a quarter
+    /// of it.
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = reserve)]
+    pub storage_reserve: u64,
     /// Opens the data file. Not a flag; benchmarks replace it with a slow disk.
     #[arg(skip)]
     pub opener: FileOpener,
@@ -43,12 +51,18 @@ pub(super) async fn open(
 ) -> anyhow::Result<Opened> {
     // A handler turns such a write into an error, like a write to a full disk.
     drop(signal(SignalKind::from_raw(SIGXFSZ)).context("signals cannot be received")?);
-    let StorageOptions { storage_backend, data_dir, data_dir_lock_timeout, opener } = storage;
+    let StorageOptions {
+        storage_backend,
+        data_dir,
+        data_dir_lock_timeout,
+        storage_reserve,
+        opener,
+    } = storage;
     let folder = data_dir.clone();
     let options = OpenOptions {
         backend: storage_backend,
         lock_timeout: data_dir_lock_timeout,
-        reserve: Some(Reserve::default()),
+        reserve: Some(Reserve::of(storage_reserve)),
         account_limit,
         opener,
         observer: Observer(Arc::new(move |incident| {
@@ -63,7 +77,29 @@ pub(super) async fn open(
         let mode = format_args!("{mode:o}");
         tracing::warn!(folder = %folder.display(), %mode, "other users can enter the data folder: chmod it to 700");
     }
+    log_room(&folder, storage_reserve);
     Ok(opened)
+}
+
+/// Parses the value of `--storage-reserve`.
+fn reserve(text: &str) -> Result<u64, String> {
+    let bytes = byte_size::parse(text)?;
+    if bytes < Reserve::MIN_BYTES {
+        return Err(format!("use {} or more: writes need some room", Reserve::MIN_BYTES));
+    }
+    Ok(bytes)
+}
+
+/// Logs the free space, as a warning if writes will be refused.
+fn log_room(folder: &Path, reserve: u64) {
+    let path = folder.display();
+    match free_space(folder) {
+        Ok(free) if free < reserve => {
+            tracing::warn!(folder = %path, free, reserve, "the volume has less free space than --storage-reserve: writes are refused; enlarge it");
+        }
+        Ok(free) => tracing::info!(folder = %path, free, reserve, "space on the volume"),
+        Err(error) => tracing::warn!(folder = %path, %error, "the free space is not known"),
+    }
 }
 
 fn label(incident: Incident) -> StorageIncident {

@@ -1,13 +1,14 @@
 //! Gauges of the stored data. Each appears once it is set.
 
 use std::hash::Hash;
-use std::sync::{Arc, OnceLock};
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+
+use super::backup_metrics::BackupMetrics;
+use super::optional_gauge::{OptionalGauge, whole};
 
 /// Stored resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -22,26 +23,6 @@ pub struct ResourceLabels {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StorageLabels {
     storage_cluster_id: &'static str,
-}
-
-/// Gauge that is absent until it is set.
-#[derive(Clone, Debug, Default)]
-struct OptionalGauge(Arc<OnceLock<Gauge>>);
-
-impl OptionalGauge {
-    fn set(&self, value: u64) {
-        self.0.get_or_init(Gauge::default).set(whole(value));
-    }
-}
-
-impl EncodeMetric for OptionalGauge {
-    fn encode(&self, encoder: MetricEncoder<'_>) -> std::fmt::Result {
-        self.0.get().map_or(Ok(()), |gauge| gauge.encode(encoder))
-    }
-
-    fn metric_type(&self) -> MetricType {
-        MetricType::Gauge
-    }
 }
 
 /// Usage of a resource.
@@ -64,6 +45,8 @@ pub struct FileUsage {
     pub bytes: u64,
     /// Space left for writes, in bytes; `None` if unknown.
     pub available_bytes: Option<u64>,
+    /// Space that is kept free on the volume, in bytes.
+    pub reserve_bytes: u64,
     /// Current revision.
     pub revision: u64,
     /// Oldest readable revision.
@@ -80,13 +63,16 @@ pub struct UsageMetrics {
     file: Family<StorageLabels, Gauge>,
     free_pages: OptionalGauge,
     available: OptionalGauge,
+    reserve: OptionalGauge,
     revision: OptionalGauge,
     compacted: OptionalGauge,
+    backups: BackupMetrics,
 }
 
 impl UsageMetrics {
     /// Registers the gauges.
     pub(super) fn register(&self, registry: &mut Registry) {
+        self.backups.register(registry);
         registry.register(
             "apiserver_resource_objects",
             "Number of stored objects",
@@ -115,6 +101,12 @@ impl UsageMetrics {
             "imagestream_apiserver_storage_available_bytes",
             text,
             self.available.clone(),
+        );
+        let text = "Space that is kept free on the volume of the storage, in bytes";
+        registry.register(
+            "imagestream_apiserver_storage_reserve_bytes",
+            text,
+            self.reserve.clone(),
         );
         let text = "Current revision of the storage";
         registry.register(
@@ -147,13 +139,20 @@ impl UsageMetrics {
 
     /// Sets the usage of the storage.
     pub fn set_file(&self, file: FileUsage) {
-        let FileUsage { backend, bytes, available_bytes, revision, compacted } = file;
+        let FileUsage { backend, bytes, available_bytes, reserve_bytes, revision, compacted } =
+            file;
         set(&self.file, &StorageLabels { storage_cluster_id: backend }, bytes);
         self.revision.set(revision);
         self.compacted.set(compacted);
+        self.reserve.set(reserve_bytes);
         if let Some(bytes) = available_bytes {
             self.available.set(bytes);
         }
+    }
+
+    /// Metrics of scheduled backups.
+    pub fn backups(&self) -> &BackupMetrics {
+        &self.backups
     }
 
     /// Sets the number of free pages.
@@ -164,10 +163,6 @@ impl UsageMetrics {
 
 fn set<L: Clone + Hash + Eq>(family: &Family<L, Gauge>, labels: &L, value: u64) {
     family.get_or_create(labels).set(whole(value));
-}
-
-fn whole(value: u64) -> i64 {
-    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -187,9 +182,10 @@ mod tests {
                 text.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
             series
         };
-        assert_eq!(series(), [""; 0]);
+        let failures = "imagestream_apiserver_backup_failures_total 0";
+        assert_eq!(series(), [failures]);
         metrics.set_tag_events(0);
-        assert_eq!(series(), ["imagestream_apiserver_tag_history_events 0"]);
+        assert_eq!(series(), [failures, "imagestream_apiserver_tag_history_events 0"]);
         let images = ResourceLabels { group: "g", resource: "r" };
         metrics.set_resource(images, ResourceUsage { objects: 7, bytes: 70, largest_bytes: None });
         assert!(!series().iter().any(|line| line.contains("largest")), "the size is unknown");

@@ -3,7 +3,7 @@
 use super::finding::Finding;
 use crate::server::storage::StorageOptions;
 use crate::store::private_file::open_to_others;
-use crate::store::{self, OpenError, OpenOptions, RESERVE_BYTES, free_space};
+use crate::store::{self, OpenError, OpenOptions, free_space};
 
 const SUBJECT: &str = "store";
 
@@ -38,7 +38,7 @@ async fn open(storage: &StorageOptions) -> Finding {
         Ok(Ok(opened)) => match opened.health.ready().await {
             Ok(()) => Finding::ok(SUBJECT, format!("{folder} can be opened and read")),
             Err(why) => Finding::problem(SUBJECT, format!("{folder}: {why}"))
-                .remedy("restore it from a backup"),
+                .remedy("restore a backup, or save the rest with `store export --skip-damaged`"),
         },
         Ok(Err(OpenError::InUse { .. })) => {
             Finding::ok(SUBJECT, format!("{folder} is in use: a server is running on it"))
@@ -52,14 +52,16 @@ async fn open(storage: &StorageOptions) -> Finding {
 fn room(storage: &StorageOptions) -> Finding {
     const MIB: u64 = 1 << 20;
     match free_space(&storage.data_dir) {
-        Ok(free) if free > RESERVE_BYTES => {
+        Ok(free) if free > storage.storage_reserve => {
             Finding::ok(SUBJECT, format!("{} MiB are free on its volume", free / MIB))
         }
         Ok(free) => {
             let text =
                 format!("only {} MiB are free on its volume: writes are refused", free / MIB);
-            Finding::problem(SUBJECT, text)
-                .remedy(format!("free space: {} MiB are kept as a reserve", RESERVE_BYTES / MIB))
+            Finding::problem(SUBJECT, text).remedy(format!(
+                "free space: {} MiB are kept as a reserve (--storage-reserve)",
+                storage.storage_reserve / MIB
+            ))
         }
         Err(why) => Finding::problem(SUBJECT, format!("cannot determine the free space: {why}")),
     }
