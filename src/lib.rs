@@ -257,6 +257,10 @@
 //! * **The embedded store** ([`store::embedded`]) keeps a log of revisions in redb. Each row has a
 //!   checksum that is verified on read. The first revision of a new folder comes from the clock,
 //!   so that a lost folder never leads to a revision that clients have seen.
+//! * **Damage** costs one object. A value with a wrong checksum fails its own reads; lists name it
+//!   ([`registry::list::entries`]). It can be deleted or replaced ([`registry::unreadable`]), and a
+//!   proved push heals it. Derived rows are made again from their image (`derived_rows` in
+//!   `resources`). Indexes are verified when the store is opened.
 //!
 //! # How to add a resource
 //!
