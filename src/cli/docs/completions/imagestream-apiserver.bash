@@ -133,7 +133,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__check)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -287,6 +287,10 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --storage-reserve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compaction-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -300,6 +304,18 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --compaction-max-revisions)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-retention)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -665,7 +681,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__serve)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -819,6 +835,10 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --storage-reserve)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --compaction-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -832,6 +852,18 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --compaction-max-revisions)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --backup-retention)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -973,7 +1005,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__backup)
-            opts="-v -h --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --skip-damaged --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1079,7 +1111,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__export)
-            opts="-v -h --backup --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --backup --skip-damaged --storage-backend --data-dir --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1236,7 +1268,7 @@ _imagestream__apiserver() {
             fi
             case "${prev}" in
                 --existing)
-                    COMPREPLY=($(compgen -W "refuse skip" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "refuse skip replace" -- "${cur}"))
                     return 0
                     ;;
                 --storage-backend)

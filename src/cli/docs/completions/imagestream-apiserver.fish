@@ -82,10 +82,14 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-reserve -d 'Space to keep free on the volume of --data-dir, at least 32Mi' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l backup-dir -d 'Folder for scheduled backups, which should be on another volume than --data-dir' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l backup-interval -d 'Interval between scheduled backups' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l backup-retention -d 'Age at which a scheduled backup is removed; the latest one always stays' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l registry-config -d 'Credentials for registries (docker\'s config.json) if the namespace has none that match' -r -F
@@ -170,10 +174,14 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-reserve -d 'Space to keep free on the volume of --data-dir, at least 32Mi' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-max-revisions -d 'Maximum number of revisions to keep; 0 for no limit' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l backup-dir -d 'Folder for scheduled backups, which should be on another volume than --data-dir' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l backup-interval -d 'Interval between scheduled backups' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l backup-retention -d 'Age at which a scheduled backup is removed; the latest one always stays' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l internal-registry-hostname -d 'Hostname of the registry inside the cluster, for status.dockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l external-registry-hostname -d 'Hostname of the registry outside the cluster, for status.publicDockerImageRepository' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l registry-config -d 'Credentials for registries (docker\'s config.json) if the namespace has none that match' -r -F
@@ -227,6 +235,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l skip-damaged -d 'Leave out what cannot be read'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l seen-resource-version -d 'Lower bound for new resourceVersions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
@@ -241,15 +250,17 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l skip-damaged -d 'Leave out what cannot be read'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l existing -d 'Treatment of objects that exist already' -r -f -a "refuse\t'Report an error for each'
-skip\t'Keep the stored object'"
+skip\t'Keep the stored object'
+replace\t'Replace the stored object, also one that cannot be read'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l data-dir -d 'Data folder of the server' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l dry-run -d 'Validate the objects and store nothing'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l dry-run -d 'Validate the objects. Stores and creates nothing'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l data-dir -d 'Data folder of the server' -r -F
