@@ -19,6 +19,7 @@ mod namespaces;
 mod pull_secrets;
 mod registration;
 pub mod scheduled_backup;
+mod selection;
 mod serving_certificate;
 mod supervisor;
 mod usage;
@@ -65,6 +66,10 @@ pub struct Subjects {
     pub data_dir: PathBuf,
     /// The flags of compaction.
     pub compaction: compaction::Options,
+    /// The imports of images.
+    pub image_imports: ImageImports,
+    /// The controllers that run.
+    pub selection: ControllerSelection,
     /// The flags of scheduled backups.
     pub scheduled_backup: scheduled_backup::Options,
     /// The metrics of the server.
@@ -82,6 +87,8 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         opened,
         data_dir,
         compaction,
+        image_imports,
+        selection,
         scheduled_backup,
         metrics,
     } = subjects;
@@ -106,6 +113,9 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
     let scheduled = backup
         .clone()
         .and_then(|backup| ScheduledBackup::new(scheduled_backup, backup, metrics.clone()));
+    let usage = scan
+        .filter(|_| selection.is_enabled(ControllerName::Usage))
+        .map(|scan| UsageController { scan, disk: disk_usage, backend, metrics });
     let controllers = [
         boxed(Some(trust)),
         boxed(namespaces),
@@ -113,7 +123,8 @@ pub fn all(subjects: Subjects) -> Vec<Box<dyn Controller>> {
         boxed(Some(handshakes)),
         boxed(registration),
         boxed(compaction),
-        boxed(scan.map(|scan| UsageController { scan, disk: disk_usage, backend, metrics })),
+        boxed(image_import),
+        boxed(usage),
         boxed(scheduled),
         boxed(backup.and_then(|backup| BackupServer::bind(&data_dir, backup))),
     ];

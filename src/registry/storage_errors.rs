@@ -1,7 +1,7 @@
 //! Store failures as Status errors.
 
 use crate::meta::{GroupResource, Status, StatusCause, StatusDetails};
-use crate::store::{Key, Revision, StoreError};
+use crate::store::{Key, Revision, StoreError, WatchError};
 
 /// The Status for a store failure. Causes that a client cannot act on are only logged.
 pub fn status_of(error: &StoreError) -> Status {
@@ -46,6 +46,17 @@ pub fn status_of(error: &StoreError) -> Status {
         }
         StoreError::Closed => Status::unavailable("apiserver is shutting down"),
         other => Status::hidden(other),
+    }
+}
+
+/// The Status for the end of a watch.
+pub fn status_of_watch_error(why: WatchError) -> Status {
+    match why {
+        WatchError::Compacted { requested, compacted } => {
+            Status::expired(format!("too old resource version: {requested} ({compacted})"))
+        }
+        WatchError::Store(error) => status_of(&error),
+        WatchError::Closed => status_of(&StoreError::Closed),
     }
 }
 

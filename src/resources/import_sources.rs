@@ -5,6 +5,7 @@ use crate::api::{GROUP, ImageStream};
 use crate::domain::import::ImportSources;
 use crate::machinery::json;
 use crate::meta::{GroupResource, Status};
+use crate::registry::guaranteed_update::ReadSet;
 use crate::registry::history_limit;
 use crate::registry::keys;
 use crate::registry::object_change::{ObjectChange, WriteEffect};
@@ -27,18 +28,50 @@ pub(super) fn decode(entry: Option<&Entry>) -> Result<ImportSources, Status> {
         .map_err(|why| Status::hidden(format!("the row {} cannot be read: {why}", entry.key)))
 }
 
+/// The row of a stream before a write.
+pub(super) enum SourcesRow {
+    /// There is no row.
+    Missing,
+    /// The sources in the row.
+    Found(ImportSources),
+    /// A row that cannot be read. The next write replaces it: without it, scheduled tags are fetched
+    /// once more.
+    Damaged,
+}
+
+impl SourcesRow {
+    /// The row of this key.
+    pub(super) fn of(read_set: &ReadSet, key: &Key) -> Self {
+        match read_set.entry(key).map(|entry| entry.map(|entry| decode(Some(entry)))) {
+            Ok(None) => Self::Missing,
+            Ok(Some(Ok(sources))) => Self::Found(sources),
+            Ok(Some(Err(_))) | Err(_) => {
+                tracing::warn!(%key, "a damaged row with the sources of imports is replaced; check the disk");
+                Self::Damaged
+            }
+        }
+    }
+
+    /// The sources that are known.
+    pub(super) fn sources(&self) -> ImportSources {
+        match self {
+            Self::Missing | Self::Damaged => ImportSources::default(),
+            Self::Found(sources) => sources.clone(),
+        }
+    }
+}
+
 /// The change of the row of a stream; `None` if the row stays.
 pub(super) fn change(
     stream: &ImageStream,
-    stored: Option<&Entry>,
-    old: &ImportSources,
+    old: &SourcesRow,
     new: &ImportSources,
 ) -> Option<ObjectChange> {
     let (namespace, name) = (&stream.metadata.namespace, &stream.metadata.name);
-    let row = match (new.tags.is_empty(), stored) {
-        (true, None) => return None,
-        (true, Some(_)) => Change::Delete(key(namespace, name)),
-        (false, Some(_)) if old == new => return None,
+    let row = match (new.tags.is_empty(), old) {
+        (true, SourcesRow::Missing) => return None,
+        (true, _) => Change::Delete(key(namespace, name)),
+        (false, SourcesRow::Found(old)) if old == new => return None,
         (false, _) => Change::Put(key(namespace, name), json::encode(new).into()),
     };
     Some(ObjectChange {

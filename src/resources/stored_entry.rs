@@ -62,6 +62,10 @@ impl StoredEntry {
                     Err(name_mismatch(entry))
                 }
             }
+            Some(("importsources", _)) => match import_sources::decode(Some(entry)) {
+                Ok(_) => Ok(Self::Sources),
+                Err(status) => Err(status.hidden.unwrap_or(status.message)),
+            },
             _ => Ok(Self::Unknown),
         }
     }

@@ -168,6 +168,12 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         opened,
         data_dir,
         compaction: options.compaction,
+        image_imports: ImageImports {
+            importer: StreamImporter::new(&catalog, importer.clone()),
+            policy: options.image_imports.into(),
+            signals,
+        },
+        selection,
         scheduled_backup: options.scheduled_backup,
         metrics,
     }));

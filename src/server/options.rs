@@ -10,7 +10,7 @@ use super::storage::StorageOptions;
 use super::{audit, listen, shutdown};
 use crate::auth;
 use crate::cluster;
-use crate::controllers::{compaction, scheduled_backup};
+use crate::controllers::{self, compaction, image_import, scheduled_backup};
 use crate::domain::allowed_registries::AllowedRegistries;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;

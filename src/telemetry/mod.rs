@@ -10,6 +10,7 @@ pub mod metrics;
 mod on_change;
 mod once_each;
 mod optional_gauge;
+mod storage_incident;
 pub mod usage_metrics;
 
 pub use on_change::OnChange;

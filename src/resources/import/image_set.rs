@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::api::{Image, ImageImportStatus};
+use crate::api::{Image, ImageImportStatus, ImageStream};
 use crate::domain::import;
 use crate::meta::{ObjectMeta, Status, Time};
 use crate::registry::admission::chain::Admitted;

@@ -9,7 +9,7 @@ use crate::meta::Status;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions};
 use crate::registry::guaranteed_update::ReadSet;
-use crate::resources::import_sources;
+use crate::resources::import_sources::{self, SourcesRow};
 
 /// The rows of an import.
 pub(super) struct RecordedRows<'a> {
@@ -36,10 +36,9 @@ impl Companions<ImageStream> for RecordedRows<'_> {
             CompanionDecision::Write(changes, identities) => (changes, identities),
             other => return Ok(other),
         };
-        let stored = read_set.entry(&key);
-        let old = import_sources::decode(stored)?;
-        let new = old.updated(stream, self.sources);
-        changes.extend(import_sources::change(stream, stored, &old, &new));
+        let old = SourcesRow::of(read_set, &key);
+        let new = old.sources().updated(stream, self.sources);
+        changes.extend(import_sources::change(stream, &old, &new));
         Ok(CompanionDecision::Write(changes, identities))
     }
 }

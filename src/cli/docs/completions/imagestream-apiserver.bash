@@ -347,27 +347,11 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --registry-requests-per-second)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-requests-inflight-per-registry)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --allowed-registries-for-import)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --max-images-bulk-imported)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --controllers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -639,7 +623,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__quickstart)
-            opts="-v -h --data-dir --secure-port --import --scheduled-import-interval --v --logging-format --help"
+            opts="-v -h --data-dir --secure-port --import --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -654,10 +638,6 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --import)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -895,27 +875,11 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --registry-requests-per-second)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --max-requests-inflight-per-registry)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --allowed-registries-for-import)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --max-images-bulk-imported)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --controllers)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
