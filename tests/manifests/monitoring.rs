@@ -44,12 +44,14 @@ fn told() -> Series {
         backend: "embedded",
         bytes: 1,
         available_bytes: Some(1),
+        reserve_bytes: 1,
         revision: 1,
         compacted: 1,
     });
     let imports = metrics.imports();
     imports.record_try("r.io", ImportOutcome::Imported, Duration::ZERO);
     imports.record_request("r.io", ResponseClass::None);
+    usage.backups().set_latest(1, 1);
     usage.set_tag_events(1);
     usage.set_free_pages(1);
     let (series, label) =
