@@ -2,9 +2,13 @@
 //! The types are closed: unknown fields are dropped.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
 use crate::meta::Time;
@@ -62,6 +66,7 @@ pub struct DockerImage {
     pub container: String,
     /// ContainerConfig is the configuration of the container that was committed to create the
     /// image.
+    #[serde(deserialize_with = "object")]
     pub container_config: DockerConfig,
     /// DockerVersion is the version of Docker that built the image.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -70,7 +75,7 @@ pub struct DockerImage {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub author: String,
     /// Config is the default configuration of containers that run the image.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     pub config: Option<DockerConfig>,
     /// Architecture is the processor architecture that the image is built for.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -170,8 +175,40 @@ pub struct DockerConfig {
 }
 
 /// An object without fields: the value type of a set in Docker's JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct EmptyObject {}
+
+impl<'de> Deserialize<'de> for EmptyObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor::<IgnoredAny>(PhantomData))?;
+        Ok(Self {})
+    }
+}
+
+/// Visitor of objects. The structs that serde derives accept lists as well.
+struct ObjectVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(fields))
+    }
+}
+
+fn object<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DockerConfig, D::Error> {
+    deserializer.deserialize_map(ObjectVisitor(PhantomData))
+}
+
+fn optional_object<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<DockerConfig>, D::Error> {
+    object(deserializer).map(Some)
+}
 
 /// [`DockerImage`] with the keys of version `pre012`. Only the top-level keys differ.
 #[derive(Default, Serialize, Deserialize)]
@@ -186,12 +223,13 @@ struct Pre012 {
     created: Option<Time>,
     #[serde(skip_serializing_if = "String::is_empty")]
     container: String,
+    #[serde(deserialize_with = "object")]
     container_config: DockerConfig,
     #[serde(skip_serializing_if = "String::is_empty")]
     docker_version: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     author: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "optional_object")]
     config: Option<DockerConfig>,
     #[serde(skip_serializing_if = "String::is_empty")]
     architecture: String,
@@ -211,9 +249,10 @@ impl DockerImageMetadata {
     pub fn read(value: Option<Value>, version: &str) -> Result<Self, MetadataError> {
         let own = format!("{GROUP}{version}");
         let target = MetadataVersion::of(KIND, &own)?;
-        let Some(value) = value else {
+        let Some(mut value) = value else {
             return Ok(target.wrap(DockerImage::default()));
         };
+        clear_null_items(&mut value);
         let text =
             |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let written =
@@ -265,6 +304,19 @@ impl MetadataVersion {
             Self::Current => DockerImageMetadata::Current(image),
             Self::Pre012 => DockerImageMetadata::Pre012(image),
         }
+    }
+}
+
+/// Replaces `null` in lists, all of which hold strings, as Go decodes it.
+fn clear_null_items(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(clear_null_items),
+        Value::Array(items) => {
+            for item in items.iter_mut().filter(|item| item.is_null()) {
+                *item = "".into();
+            }
+        }
+        _ => {}
     }
 }
 

@@ -1,6 +1,6 @@
 //! Parsing of image configurations and of the history of schema 1 manifests into image metadata.
 
-use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
+use crate::machinery::go_json::{self as json, Decode, Decoder, GoJsonError, JsonReader, Struct};
 use crate::{
     api::{DockerConfig, DockerImage, EmptyObject},
     meta::Time,
@@ -13,7 +13,7 @@ use crate::{
 /// # Errors
 /// The text is not valid JSON, or a value has the wrong type.
 pub fn read(text: &str) -> Result<DockerImage, GoJsonError> {
-    json::read::<Configuration>(text).map(|configuration| configuration.image)
+    json::read::<Configuration>(text.as_bytes()).map(|configuration| configuration.image)
 }
 
 /// Parses the `v1Compatibility` of a history entry in a schema 1 manifest.
@@ -21,12 +21,12 @@ pub fn read(text: &str) -> Result<DockerImage, GoJsonError> {
 /// # Errors
 /// The text is not valid JSON, or a value has the wrong type.
 pub fn read_v1(text: &str) -> Result<DockerImage, GoJsonError> {
-    json::read::<V1Compatibility>(text).map(|compatibility| compatibility.0)
+    json::read::<V1Compatibility>(text.as_bytes()).map(|compatibility| compatibility.0)
 }
 
 /// Returns the layer size in the `v1Compatibility` of a history entry, or 0 if it cannot be parsed.
 pub fn v1_layer_size(text: &str) -> i64 {
-    json::read::<V1Size>(text).unwrap_or_default().0
+    json::read::<V1Size>(text.as_bytes()).unwrap_or_default().0
 }
 
 /// An image configuration. Fields without a counterpart in the metadata are parsed for type errors
@@ -168,8 +168,8 @@ impl Struct for DockerConfig {
 }
 
 impl Decode for EmptyObject {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        ().decode(node, decoder);
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        ().decode(reader, decoder);
     }
 
     fn go_type(&self) -> String {

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::meta::go_json::GoJsonError;
+use crate::machinery::go_json::GoJsonError;
 
 use super::{
     image_config,

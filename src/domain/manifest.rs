@@ -2,7 +2,7 @@
 //!
 //! Checks syntax and types only.
 
-use crate::meta::go_json::{self as json, Decode, Decoder, GoJsonError, Node, Struct};
+use crate::machinery::go_json::{self as json, Decode, Decoder, GoJsonError, JsonReader, Struct};
 
 /// Docker schema 1.
 pub const SCHEMA1: &str = "application/vnd.docker.distribution.manifest.v1+json";
@@ -118,7 +118,7 @@ impl Manifest {
     /// # Errors
     /// The text is not valid JSON, or a value has the wrong type.
     pub fn read(text: &str) -> Result<Self, GoJsonError> {
-        json::read(text)
+        json::read(text.as_bytes())
     }
 
     /// Returns the schema version, which determines the fields in use.
@@ -133,13 +133,13 @@ impl ManifestList {
     /// # Errors
     /// The text is not valid JSON, or a value has the wrong type.
     pub fn read(text: &str) -> Result<Self, GoJsonError> {
-        json::read(text)
+        json::read(text.as_bytes())
     }
 }
 
 impl Decode for GoInt {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        decoder.number(node, &mut self.0, "int");
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        decoder.number(reader, &mut self.0, "int");
     }
 
     fn go_type(&self) -> String {

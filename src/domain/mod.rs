@@ -37,4 +37,4 @@ pub mod validate;
 #[cfg(test)]
 mod tests;
 
-pub use crate::meta::go_json::GoJsonError;
+pub use crate::machinery::go_json::GoJsonError;

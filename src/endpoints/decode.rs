@@ -9,6 +9,7 @@ use crate::endpoints::context::RequestContext;
 use crate::machinery::body_limits::{self, MAX_DEPTH, exceeds_depth};
 use crate::machinery::field_validation::{self, FieldValidation};
 use crate::machinery::go_fmt::{self, json_type_name};
+use crate::machinery::go_json::{self, RepeatedKeys};
 use crate::machinery::group_version::{GroupVersion, unknown_conversion};
 use crate::machinery::media_type;
 use crate::machinery::protobuf;
@@ -33,7 +34,10 @@ pub fn object<T: Kind>(
 ) -> Result<Decoded<T>, Status> {
     let format = BodyFormat::of(cx)?;
     let mut value = match format {
-        BodyFormat::Json => from_text::<T>(json_object(&cx.body), api, &cx.body)?,
+        BodyFormat::Json => {
+            let keys = RepeatedKeys::Shape(&schema.root);
+            from_text::<T>(json_object(&cx.body, keys), api, &cx.body)?
+        }
         BodyFormat::Yaml => from_text::<T>(yaml_object(&cx.body), api, &cx.body)?,
         BodyFormat::Protobuf => from_protobuf::<T>(&cx.body, api)?,
     };
@@ -62,7 +66,10 @@ fn check_type_meta(
     expected: &str,
     body: &[u8],
 ) -> Result<(), Status> {
-    let text = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
+    let text = |name: &'static str| {
+        let values = type_meta_values(value, name);
+        values.filter_map(Value::as_str).last().unwrap_or_default()
+    };
     let (kind, full_version) = (text("kind"), text("apiVersion"));
     let kind = if kind.is_empty() { expected } else { kind };
     // `GROUP/` has no version, as in `ParseGroupVersion` in k8s.io/apimachinery/pkg/runtime/schema.
@@ -113,7 +120,7 @@ fn check_type_meta(
 pub fn options(cx: &RequestContext, message: &MessageDescriptor) -> Result<Value, Status> {
     let options = match BodyFormat::of(cx)? {
         BodyFormat::Protobuf => protobuf_options(&cx.body, message).map_err(|why| why.to_string()),
-        BodyFormat::Json => json_object(&cx.body),
+        BodyFormat::Json => json_object(&cx.body, RepeatedKeys::Merged),
         BodyFormat::Yaml => yaml_object(&cx.body),
     };
     options.map_err(Status::bad_request)
@@ -148,8 +155,8 @@ impl BodyFormat {
     }
 }
 
-fn json_object(body: &[u8]) -> Result<Value, String> {
-    let value = parse_json(body).map_err(|why| go_fmt::no_type_meta(&why))?;
+fn json_object(body: &[u8], repeated_keys: RepeatedKeys<'_>) -> Result<Value, String> {
+    let value = parse_json(body, repeated_keys).map_err(|why| go_fmt::no_type_meta(&why))?;
     as_object(value).map_err(|why| go_fmt::no_type_meta(&why))
 }
 
@@ -204,24 +211,31 @@ fn as_object(value: Value) -> Result<Value, String> {
     if exceeds_depth(&value, MAX_DEPTH) {
         return Err(format!("the object is nested deeper than {MAX_DEPTH} levels"));
     }
-    let fields = match &value {
+    match &value {
         Value::Null => return Ok(Value::Object(serde_json::Map::new())),
-        Value::Object(fields) => fields,
+        Value::Object(_) => {}
         other => {
             return Err(go_fmt::not_a_struct(json_type_name(other)));
         }
-    };
-    let is_string =
-        |key: &str| fields.get(key).is_none_or(|value| value.is_string() || value.is_null());
-    match ["kind", "apiVersion"].into_iter().find(|key| !is_string(key)) {
-        None => Ok(value),
-        Some(key) => {
-            let found = json_type_name(&fields[key]);
-            Err(format!(
-                "json: cannot unmarshal {found} into Go struct field .{key} of type string"
-            ))
+    }
+    for name in ["kind", "apiVersion"] {
+        let mismatch = type_meta_values(&value, name)
+            .find(|value| !value.is_string() && !value.is_null())
+            .map(json_type_name);
+        if let Some(found) = mismatch {
+            return Err(format!(
+                "json: cannot unmarshal {found} into Go struct field .{name} of type string"
+            ));
         }
     }
+    Ok(value)
+}
+
+/// The values of `kind` or `apiVersion`, whose keys match in any case: `SimpleMetaFactory.Interpret`
+/// reads them with `encoding/json`.
+fn type_meta_values<'a>(object: &'a Value, name: &'static str) -> impl Iterator<Item = &'a Value> {
+    let fields = object.as_object().into_iter().flatten();
+    fields.filter(|(key, _)| go_json::same_key(name, key)).map(|(_, value)| value)
 }
 
 fn unrecognized(kind: &str, why: &str, body: &[u8]) -> Status {

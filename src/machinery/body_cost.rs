@@ -78,7 +78,7 @@ fn count_yaml(body: &[u8]) -> ValueCount {
             && pair[1] == b'*'
     });
     if has_alias && body.contains(&b'&') {
-        count.objects = count.objects.max(max_yaml_nodes(body));
+        count.objects = count.objects.max(max_yaml_nodes(body.len()));
     }
     count
 }
@@ -138,12 +138,12 @@ fn varint(bytes: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// The maximum number of nodes that a YAML body may expand to. A key is a node as well, so an object
+/// The maximum number of nodes that a YAML body of this length may expand to. A key is a node as well, so an object
 /// has up to two for each of its values.
-pub(crate) fn max_yaml_nodes(body: &[u8]) -> usize {
+pub(crate) fn max_yaml_nodes(body_bytes: usize) -> usize {
     /// A few kilobytes with a shared `&base` reach thousands of nodes.
     const MIN: usize = 20_000;
-    (body.len() / 2).clamp(MIN, 2 * MAX_VALUES + 1000)
+    (body_bytes / 2).clamp(MIN, 2 * MAX_VALUES + 1000)
 }
 
 #[cfg(test)]

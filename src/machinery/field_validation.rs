@@ -12,6 +12,8 @@ use serde::de::{
 };
 use serde_json::Value;
 
+use crate::machinery::go_json::JsonText;
+use crate::machinery::go_yaml::{self, YamlDocument};
 use crate::machinery::media_type;
 use crate::machinery::schema::{Schema, Shape};
 use crate::meta::Limited;
@@ -31,6 +33,8 @@ pub enum FieldValidation {
 
 /// Prefix of errors from the YAML reader of Kubernetes.
 const YAML_ERRORS: &str = "yaml: unmarshal errors:\n  ";
+/// Separator of errors from the YAML reader of Kubernetes.
+const YAML_SEPARATOR: &str = "\n  ";
 /// Last entry of a list of errors that reached its limit.
 const OMITTED: &str = "and more, which are not shown";
 /// Maximum length of all error paths after the first error, in bytes. A single path may be long and
@@ -44,10 +48,9 @@ pub fn strict_errors(content_type: &str, body: &[u8], schema: &Schema) -> Limite
     if !media_type::essence(content_type).eq_ignore_ascii_case("application/yaml") {
         return json_strict_errors(body, &schema.root);
     }
-    let unknown =
-        crate::machinery::value::parse_yaml(body).map(|value| unknown_fields(&value, schema));
-    let mut errors: Limited<String> = yaml_duplicate_key(body).into_iter().collect();
-    errors.append(unknown.unwrap_or_default());
+    let Ok(document) = go_yaml::read(body) else { return Limited::default() };
+    let mut errors: Limited<String> = yaml_duplicate_keys(&document).into_iter().collect();
+    errors.append(unknown_fields(&document.value, schema));
     errors
 }
 
@@ -70,26 +73,21 @@ pub(crate) fn duplicate_fields(body: &[u8]) -> Limited<String> {
     json_errors(body, AllowedFields::Any)
 }
 
-/// The first duplicate key in a YAML document, with the text of the YAML reader of Kubernetes.
-pub(crate) fn yaml_duplicate_key(body: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(body).ok()?;
-    let options =
-        crate::machinery::value::yaml_options(body, serde_saphyr::DuplicateKeyPolicy::Error);
-    let read: Result<Vec<IgnoredAny>, _> = serde_saphyr::from_multiple_with_options(text, options);
-    match read.as_ref().err()?.without_snippet() {
-        serde_saphyr::Error::DuplicateMappingKey { key, location } => {
-            let (line, key) = (location.line(), quote(key.as_deref().unwrap_or_default()));
-            Some(format!("{YAML_ERRORS}line {line}: key {key} already set in map"))
-        }
-        _ => None,
-    }
+/// The duplicate keys in a YAML document as one error, with the text of the YAML reader of
+/// Kubernetes.
+pub(crate) fn yaml_duplicate_keys(document: &YamlDocument) -> Option<String> {
+    let keys = &document.duplicate_keys;
+    (!keys.is_empty()).then(|| format!("{YAML_ERRORS}{}", keys.join(YAML_SEPARATOR)))
 }
 
 /// The errors as warnings of one line each.
 pub fn warnings(errors: Limited<String>) -> Vec<String> {
     let more = errors.is_cut().then(|| OMITTED.to_owned());
-    let line = |error: String| error.strip_prefix(YAML_ERRORS).map(str::to_owned).unwrap_or(error);
-    errors.into_iter().map(line).chain(more).collect()
+    let lines = |error: String| match error.strip_prefix(YAML_ERRORS) {
+        Some(lines) => lines.split(YAML_SEPARATOR).map(str::to_owned).collect(),
+        None => vec![error],
+    };
+    errors.into_iter().flat_map(lines).chain(more).collect()
 }
 
 /// The errors as one sentence, as `strictDecodingError.Error` in `k8s.io/apimachinery/pkg/runtime`
@@ -105,9 +103,9 @@ pub fn joined(errors: &Limited<String>) -> String {
 }
 
 fn json_errors(body: &[u8], allowed: AllowedFields<'_>) -> Limited<String> {
+    let Ok(text) = JsonText::check(body) else { return Limited::default() };
     let mut decoder = StrictDecoder::default();
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    match (CheckedValue { decoder: &mut decoder, allowed }).deserialize(&mut deserializer) {
+    match (CheckedValue { decoder: &mut decoder, allowed }).deserialize(&mut text.reader()) {
         Ok(()) => decoder.errors,
         Err(_) => Limited::default(),
     }

@@ -7,6 +7,8 @@ pub mod body_cost;
 pub mod body_limits;
 pub mod field_validation;
 pub mod go_fmt;
+pub(crate) mod go_json;
+pub(crate) mod go_yaml;
 pub mod group_version;
 pub mod json;
 pub mod managed_fields;

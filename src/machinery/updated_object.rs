@@ -13,7 +13,7 @@ use crate::machinery::field_validation::{self, FieldValidation};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::managed_fields::{self, ConflictPolicy, Manager};
 use crate::machinery::patch::Patch;
-use crate::machinery::schema::{self, Schema};
+use crate::machinery::schema::Schema;
 use crate::machinery::value::{self, Decoded};
 use crate::meta::{Kind, Limited, ManagedFieldsEntry, Status};
 
@@ -178,7 +178,8 @@ impl<T: Kind> UpdatedObjectInfo<T> {
             return Err(patch.invalid(patched, &reason));
         }
         let mut object = patched.clone();
-        schema::coerce(&mut object, &self.schema.root)
+        patch
+            .coerce(&mut object, &self.schema.root)
             .map_err(|mismatch| patch.type_mismatch(patched, &mismatch, self.api))?;
         value::object_from(object).map_err(|reason| patch.invalid(patched, &reason))
     }

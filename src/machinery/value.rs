@@ -3,9 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::machinery::body_cost;
+use crate::machinery::go_json::{self, JsonText, RepeatedKeys};
+use crate::machinery::go_yaml;
 use crate::machinery::group_version::GroupVersion;
-use crate::meta::{Kind, ManagedFieldsEntry, excerpt, go_json};
+use crate::meta::{Kind, ManagedFieldsEntry, excerpt};
 
 /// An object decoded from a request body.
 #[derive(Clone, Debug)]
@@ -58,68 +59,16 @@ pub fn to_value<T: Kind>(object: &T, api: GroupVersion) -> Value {
     Value::Object(value)
 }
 
-/// Parses a JSON body. Syntax errors have the text of Go's `encoding/json`.
-pub(crate) fn parse_json(body: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(body).map_err(|error| {
-        let syntax_error = go_json::syntax_error(&String::from_utf8_lossy(body));
-        syntax_error.map_or_else(|| error.to_string(), excerpt::of)
-    })
+/// Parses a JSON body that is decoded into a type with these rules for repeated keys. Errors have
+/// the text of Go's `encoding/json`.
+pub(crate) fn parse_json(body: &[u8], repeated_keys: RepeatedKeys<'_>) -> Result<Value, String> {
+    let text = JsonText::check(body).map_err(excerpt::of)?;
+    go_json::to_value(text, repeated_keys).map_err(excerpt::of)
 }
 
 /// Parses the first document of a YAML body, as `sigs.k8s.io/yaml` does.
 pub(crate) fn parse_yaml(body: &[u8]) -> Result<Value, String> {
-    let text = std::str::from_utf8(body).map_err(|error| format!("yaml: {error}"))?;
-    let options = yaml_options(body, serde_saphyr::DuplicateKeyPolicy::LastWins);
-    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options)
-        .map_err(|error| format!("yaml: {}", yaml_error(&error)))?;
-    Ok(documents.into_iter().next().unwrap_or_default())
-}
-
-/// Minimum limit for the scalars of an expanded YAML body, in bytes.
-const MIN_YAML_SCALAR_BYTES: usize = 256 << 10;
-
-/// Options of the YAML reader.
-///
-/// With all aliases and merge keys expanded, a body may hold one node for every two bytes and two
-/// bytes of scalars for every byte, or the minimum limits above where these are higher. The default
-/// limits of the library would allow a few kilobytes to expand to 250,000 nodes. The ratio of
-/// aliases to anchors is not limited, because the number of replayed events is.
-pub(crate) fn yaml_options(
-    body: &[u8],
-    duplicate_keys: serde_saphyr::DuplicateKeyPolicy,
-) -> serde_saphyr::Options {
-    let max_nodes = body_cost::max_yaml_nodes(body);
-    let max_bytes = (body.len() * 2).max(MIN_YAML_SCALAR_BYTES);
-    let defaults = serde_saphyr::Budget::default();
-    serde_saphyr::options! {
-        duplicate_keys: duplicate_keys,
-        budget: serde_saphyr::budget! {
-            max_nodes: max_nodes,
-            max_total_scalar_bytes: max_bytes.min(defaults.max_total_scalar_bytes),
-            max_recorded_anchor_events: max_nodes,
-            max_recorded_anchor_bytes: max_bytes.min(defaults.max_recorded_anchor_bytes),
-            enforce_alias_anchor_ratio: false,
-        },
-        alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: max_nodes },
-    }
-}
-
-/// Describes a YAML syntax error, with the text of `sigs.k8s.io/yaml` for common errors.
-fn yaml_error(error: &serde_saphyr::Error) -> String {
-    let plain = excerpt::of(error.without_snippet());
-    let line = error.location().map_or(1, |location| location.line());
-    match plain.as_str() {
-        text if text.contains("mapping values are not allowed in this context") => {
-            "mapping values are not allowed in this context".into()
-        }
-        text if text.contains("unclosed bracket '{'") => {
-            format!("line {line}: did not find expected ',' or '}}'")
-        }
-        text if text.contains("unclosed bracket '['") => {
-            format!("line {line}: did not find expected ',' or ']'")
-        }
-        _ => plain,
-    }
+    go_yaml::read(body).map(|document| document.value)
 }
 
 fn drop_nulls(value: &mut Value) {

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::options::{GetOptions, ListOptions};
 use crate::machinery::go_fmt::strconv_error;
-use crate::meta::{GroupResource, Status, excerpt, field, go_json};
+use crate::machinery::go_json;
+use crate::meta::{GroupResource, Status, excerpt, field};
 use crate::store::{At, MAX_KEY_BYTES, Revision};
 
 /// The start, revision and length of a list.
@@ -198,7 +199,7 @@ fn decode_token(text: &str) -> Result<ContinueToken, String> {
             bytes[why.valid_up_to()]
         )
     })?;
-    let mut token: ContinueToken = go_json::read(json).map_err(excerpt::of)?;
+    let mut token: ContinueToken = go_json::read(json.as_bytes()).map_err(excerpt::of)?;
     if token.v != TOKEN_VERSION {
         return Err(format!(
             "server does not recognize this encoded version {}",

@@ -194,8 +194,9 @@ impl ParentPaths {
 
 /// Unknown and duplicate fields of the operations.
 pub(super) fn strict_errors(body: &[u8]) -> Limited<String> {
-    let text = || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
-    let any = StructField { shape: Shape::Untyped, patch: PatchStrategy::Plain };
+    let field = |shape| StructField { shape, patch: PatchStrategy::Plain, is_optional: false };
+    let text = || field(Shape::Scalar(Scalar::String));
+    let any = field(Shape::Untyped);
     let fields = ["op", "path", "from"].into_iter().map(|name| (name.to_owned(), text()));
     let operation = Shape::Struct(
         MapType::Granular,

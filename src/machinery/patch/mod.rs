@@ -13,10 +13,12 @@ use self::json_patch::{JsonPatch, JsonPatchError};
 use crate::machinery::body_limits;
 use crate::machinery::field_validation;
 use crate::machinery::go_fmt::{self, json_type_name};
+use crate::machinery::go_json::RepeatedKeys;
+use crate::machinery::go_yaml::{self, YamlDocument};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::machinery::media_type;
-use crate::machinery::schema::{Schema, TypeMismatch};
+use crate::machinery::schema::{self, Schema, Shape, TypeMismatch};
 use crate::machinery::step_budget::{StepBudget, json_size};
 use crate::machinery::value;
 use crate::meta::{GroupResource, Limited, Status, StatusDetails, excerpt, field};
@@ -74,7 +76,10 @@ impl Patch {
             |reason: String| Status::bad_request(format!("error decoding patch: {reason}"));
         let (content, strict_errors) = match media.as_str() {
             "application/json-patch+json" => {
-                let patch = JsonPatch::read(&value::parse_json(body).map_err(decoding)?, decoding)?;
+                let patch = JsonPatch::read(
+                    &value::parse_json(body, RepeatedKeys::Merged).map_err(decoding)?,
+                    decoding,
+                )?;
                 (PatchContent::Json(patch), json_patch::strict_errors(body))
             }
             "application/merge-patch+json" => (
@@ -85,10 +90,11 @@ impl Patch {
                 let patch = parse_object(body).map_err(Status::bad_request)?.unwrap_or_default();
                 (PatchContent::Strategic(patch), field_validation::duplicate_fields(body))
             }
-            "application/apply-patch+yaml" => (
-                PatchContent::Apply(parse_apply_configuration(body)?),
-                field_validation::yaml_duplicate_key(body).into_iter().collect(),
-            ),
+            "application/apply-patch+yaml" => {
+                let document = parse_apply_configuration(body)?;
+                let duplicates = field_validation::yaml_duplicate_keys(&document);
+                (PatchContent::Apply(document.value), duplicates.into_iter().collect())
+            }
             _ => return Err(unsupported()),
         };
         Ok(Self { content, strict_errors, bytes: body.len() })
@@ -152,6 +158,22 @@ impl Patch {
         Ok(object)
     }
 
+    /// Converts a patched object to the form that its type reads.
+    ///
+    /// Kubernetes decodes the result of strategic merge patches and of server-side apply from
+    /// values, which may hold a whole number as `1.0`, and all others from JSON.
+    ///
+    /// # Errors
+    /// The first part with another type than its shape.
+    pub fn coerce(&self, patched: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
+        match &self.content {
+            PatchContent::Json(_) | PatchContent::Merge(_) => schema::coerce(patched, shape),
+            PatchContent::Strategic(_) | PatchContent::Apply(_) => {
+                schema::coerce_unstructured(patched, shape)
+            }
+        }
+    }
+
     /// 422 for a patched object that is invalid.
     pub fn invalid(&self, patched: &Value, reason: &str) -> Status {
         let bad_value = match &self.content {
@@ -209,7 +231,7 @@ impl Patch {
 
 /// Parses a JSON object; none for `null`.
 fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
-    match value::parse_json(body)? {
+    match value::parse_json(body, RepeatedKeys::Last)? {
         Value::Null => Ok(None),
         Value::Object(fields) => Ok(Some(fields)),
         other => Err(format!(
@@ -220,21 +242,25 @@ fn parse_object(body: &[u8]) -> Result<Option<Map<String, Value>>, String> {
 }
 
 /// Parses the configuration of a server-side apply.
-fn parse_apply_configuration(body: &[u8]) -> Result<Value, Status> {
+fn parse_apply_configuration(body: &[u8]) -> Result<YamlDocument, Status> {
     let refuse = |reason: String| Status::bad_request(format!("error decoding YAML: {reason}"));
-    match value::parse_yaml(body)
-        .map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))?
-    {
-        Value::Null => Ok(Value::Object(Map::new())),
-        value if body_limits::exceeds_depth(&value, body_limits::MAX_DEPTH) => Err(refuse(
-            format!("the object is nested deeper than {} levels", body_limits::MAX_DEPTH),
-        )),
-        value @ Value::Object(_) => Ok(value),
-        other => Err(refuse(format!(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-            json_type_name(&other)
-        ))),
+    let mut document = go_yaml::read(body)
+        .map_err(|reason| refuse(format!("error converting YAML to JSON: {reason}")))?;
+    match &document.value {
+        Value::Null => document.value = Value::Object(Map::new()),
+        value if body_limits::exceeds_depth(value, body_limits::MAX_DEPTH) => {
+            let max = body_limits::MAX_DEPTH;
+            return Err(refuse(format!("the object is nested deeper than {max} levels")));
+        }
+        Value::Object(_) => {}
+        other => {
+            let found = json_type_name(other);
+            return Err(refuse(format!(
+                "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
     }
+    Ok(document)
 }
 
 fn unsupported() -> Status {

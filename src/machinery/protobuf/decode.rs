@@ -10,8 +10,9 @@ use serde_json::{Map, Value};
 
 use super::wire::{WireError, WireReader, WireValue};
 use crate::machinery::body_limits::{MAX_VALUES, count_values, is_short};
+use crate::machinery::go_json::{self, JsonText, RepeatedKeys};
+use crate::meta::Time;
 use crate::meta::protobuf::{Cardinality, FieldDescriptor, FieldType, MessageDescriptor};
-use crate::meta::{Time, go_json};
 
 /// Error of decoding a protobuf message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -231,13 +232,9 @@ fn json(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {
     if json.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(json).map_err(|error| {
-        let syntax_error = go_json::syntax_error(&String::from_utf8_lossy(json));
-        DecodeError::Json {
-            field: field.name,
-            reason: syntax_error.map_or_else(|| error.to_string(), |error| error.to_string()),
-        }
-    })
+    let text = JsonText::check(json);
+    text.and_then(|text| go_json::to_value(text, RepeatedKeys::Merged))
+        .map_err(|error| DecodeError::Json { field: field.name, reason: error.to_string() })
 }
 
 fn texts(field: &FieldDescriptor, message: &[u8]) -> Result<Value, DecodeError> {

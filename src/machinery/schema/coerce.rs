@@ -75,6 +75,43 @@ pub fn coerce(value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
     FieldPath { owner: "", name: "", parent: None }.coerce(value, shape)
 }
 
+/// As [`coerce`], for a value of `unstructured.Unstructured`: a floating-point number without a
+/// fraction is an integer.
+///
+/// # Errors
+/// The first part with another type than its shape.
+pub fn coerce_unstructured(value: &mut Value, shape: &Shape) -> Result<(), TypeMismatch> {
+    restore_integers(value, shape);
+    coerce(value, shape)
+}
+
+fn restore_integers(value: &mut Value, shape: &Shape) {
+    /// 2^63, the first integer that does not fit.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    match (shape, value) {
+        (Shape::Struct(_, fields), Value::Object(values)) => {
+            for (name, value) in values {
+                if let Some(field) = fields.by_name.get(name) {
+                    restore_integers(value, &field.shape);
+                }
+            }
+        }
+        (Shape::Map(_, shape), Value::Object(values)) => {
+            values.values_mut().for_each(|value| restore_integers(value, shape));
+        }
+        (Shape::List(_, shape), Value::Array(values)) => {
+            values.iter_mut().for_each(|value| restore_integers(value, shape));
+        }
+        (Shape::Scalar(Scalar::Integer), Value::Number(number)) if number.is_f64() => {
+            let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() < END);
+            if let Some(float) = float {
+                *number = (float as i64).into();
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Path to a value. The text of the path is built for errors only.
 struct FieldPath<'a> {
     /// The type that has the field; empty at the root.
@@ -239,6 +276,20 @@ mod tests {
             let mismatch = mismatch(value);
             assert_eq!(mismatch.json_error(), format!("json: cannot unmarshal {json_error}"));
             assert_eq!(mismatch.conversion_error(), conversion_error);
+        }
+    }
+
+    #[test]
+    fn whole_floats_are_integers_in_unstructured_values() {
+        let shape = Schema::of::<ImageStream>().root;
+        let stream = |number: f64| json!({"spec": {"tags": [{"name": "a", "generation": number}]}});
+        let mut value = stream(1.5e6);
+        coerce_unstructured(&mut value, &shape).unwrap();
+        assert_eq!(value["spec"]["tags"][0]["generation"], json!(1_500_000));
+        assert!(coerce(&mut stream(1.5e6), &shape).is_err());
+        for number in [1.5, 1e19] {
+            let mismatch = coerce_unstructured(&mut stream(number), &shape).unwrap_err();
+            assert_eq!(mismatch.conversion_error(), "cannot convert float64 to int64");
         }
     }
 

@@ -81,6 +81,15 @@ fn type_of(schema: &Map<String, Value>) -> Option<&str> {
     }
 }
 
+/// Returns true for the schema of an `Option`.
+fn allows_null(schema: &Map<String, Value>) -> bool {
+    let is_null = |schema: &Value| schema["type"] == "null";
+    let has = |key: &str, found: &dyn Fn(&Value) -> bool| {
+        schema.get(key).and_then(Value::as_array).is_some_and(|all| all.iter().any(found))
+    };
+    has("anyOf", &is_null) || has("type", &|name| name == "null")
+}
+
 fn text<'a>(schema: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
     schema.get(key).and_then(Value::as_str)
 }
@@ -110,8 +119,11 @@ fn map(schema: &Map<String, Value>) -> Shape {
 /// leave out.
 fn structure(map_type: MapType, schema: &Map<String, Value>, fields: &Map<String, Value>) -> Shape {
     const TYPE_META: [&str; 2] = ["kind", "apiVersion"];
-    let string =
-        || StructField { shape: Shape::Scalar(Scalar::String), patch: PatchStrategy::Plain };
+    let string = || StructField {
+        shape: Shape::Scalar(Scalar::String),
+        patch: PatchStrategy::Plain,
+        is_optional: false,
+    };
     let named = TYPE_META
         .into_iter()
         .filter(|_| fields.contains_key("metadata"))
@@ -140,7 +152,7 @@ fn field(schema: &Value) -> StructField {
         Some("replace") => PatchStrategy::Replace,
         _ => PatchStrategy::Plain,
     };
-    StructField { shape: read(schema), patch }
+    StructField { shape: read(schema), patch, is_optional: allows_null(extensions) }
 }
 
 /// The shape of a list. The list type is an annotation of the field. Lists that strategic merge

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::meta::Kind;
 
-pub use coerce::{TypeMismatch, coerce};
+pub use coerce::{TypeMismatch, coerce, coerce_unstructured};
 
 /// The schema of a kind.
 #[derive(Clone, Debug)]
@@ -96,6 +96,8 @@ pub struct StructField {
     pub shape: Shape,
     /// Its merge strategy in strategic merge patches.
     pub patch: PatchStrategy,
+    /// The field is a pointer in Go: `null` unsets it.
+    pub is_optional: bool,
 }
 
 /// Strategic merge of a field (`x-kubernetes-patch-strategy`).
@@ -116,13 +118,19 @@ impl Schema {
     /// # Panics
     /// Never for the types of this crate: they have string keys and their serializers do not fail.
     pub fn of<T: Kind>() -> Self {
+        let root = json_schema::shape_of::<T>();
         let empty = serde_json::to_value(T::default())
             .expect("keys are strings and serializers do not fail");
-        Self { kind: T::KIND, empty, root: json_schema::shape_of::<T>() }
+        Self { kind: T::KIND, empty, root }
     }
 }
 
 impl Shape {
+    /// Returns true for the shape of an object of any kind (`runtime.RawExtension`).
+    pub fn is_raw(&self) -> bool {
+        matches!(self, Self::Map(_, values) if **values == Self::Untyped)
+    }
+
     /// The field of a struct; none for other shapes.
     pub fn field(&self, name: &str) -> Option<&StructField> {
         match self {

@@ -1,16 +1,16 @@
-//! Decoding of [`Node`]s into values: key matching and type errors.
+//! Decoding into values of known types: key matching and type errors.
 
 use std::collections::BTreeMap;
 
-use super::{GoJsonError, Node};
-use crate::meta::time::parse_error as time_parse_error;
-use crate::meta::{Time, excerpt};
+use super::reader::JsonKind;
+use super::{GoJsonError, JsonReader, JsonText};
+use crate::meta::{Time, TimeError, excerpt};
 
 /// A target of decoding.
 pub(crate) trait Decode {
-    /// Decodes `node` into `self`. On a type mismatch, records the error in `decoder` and keeps the
-    /// value.
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder);
+    /// Decodes the next value of `reader` into `self`. On a type mismatch, records the error in
+    /// `decoder` and keeps the value.
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder);
 
     /// Returns the name of the type in Go, for errors.
     fn go_type(&self) -> String;
@@ -32,12 +32,16 @@ pub(crate) struct Decoder {
     error: Option<GoJsonError>,
 }
 
-/// Decodes `node` into a new `T`.
-pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, GoJsonError> {
+/// Decodes a text into a new `T`. A syntax error takes precedence over a type error.
+///
+/// # Errors
+/// The text is not valid JSON, or a value has the wrong type.
+pub(crate) fn read<T: Struct + Default>(text: &[u8]) -> Result<T, GoJsonError> {
+    let mut reader = JsonText::check(text)?.reader();
     let root = T::NAME.rsplit('.').next().unwrap_or(T::NAME);
     let mut decoder = Decoder { root, path: Vec::new(), error: None };
     let mut value = T::default();
-    value.decode(node, &mut decoder);
+    value.decode(&mut reader, &mut decoder);
     match decoder.error {
         Some(error) => Err(error),
         None => Ok(value),
@@ -46,18 +50,28 @@ pub(super) fn decode<T: Struct + Default>(node: &Node) -> Result<T, GoJsonError>
 
 impl Decoder {
     /// Decodes a number into `place`. `go_type` is the type for the error.
-    pub(crate) fn number(&mut self, node: &Node, place: &mut i64, go_type: &str) {
-        match node {
-            Node::Null => {}
-            Node::Number(text) => match text.parse() {
-                Ok(number) => *place = number,
-                Err(_) => self.mismatch(&format!("number {text}"), go_type.into()),
-            },
-            other => self.mismatch(kind(other), go_type.into()),
+    pub(crate) fn number(&mut self, reader: &mut JsonReader<'_>, place: &mut i64, go_type: &str) {
+        match reader.kind() {
+            JsonKind::Number => {
+                let text = reader.number();
+                match text.parse() {
+                    Ok(number) => *place = number,
+                    Err(_) => self.fail_at(&format!("number {text}"), go_type),
+                }
+            }
+            other => self.skip_other(other, reader, go_type),
         }
     }
 
-    fn mismatch(&mut self, found: &str, go_type: String) {
+    /// Skips a value of another kind than expected: `null`, or a mismatch.
+    fn skip_other(&mut self, kind: JsonKind, reader: &mut JsonReader<'_>, go_type: &str) {
+        reader.skip();
+        if kind != JsonKind::Null {
+            self.fail_at(kind.name(), go_type);
+        }
+    }
+
+    fn fail_at(&mut self, found: &str, go_type: &str) {
         let place = match self.path[..] {
             [] => "value".into(),
             _ => format!("struct field {}.{}", self.root, self.path.join(".")),
@@ -71,18 +85,20 @@ impl Decoder {
 }
 
 impl<T: Struct> Decode for T {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        let entries = match node {
-            Node::Null => return,
-            Node::Object(entries) => entries,
-            other => return decoder.mismatch(kind(other), self.go_type()),
-        };
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Object => reader.begin(),
+            other => return decoder.skip_other(other, reader, &self.go_type()),
+        }
         let mut fields = self.fields();
-        for (key, value) in entries {
-            if let Some((name, place)) = fields.iter_mut().find(|(name, _)| same_key(name, key)) {
-                decoder.path.push(name);
-                place.decode(value, decoder);
-                decoder.path.pop();
+        while let Some(key) = reader.next_key() {
+            match fields.iter_mut().find(|(name, _)| same_key(name, &key)) {
+                Some((name, place)) => {
+                    decoder.path.push(name);
+                    place.decode(reader, decoder);
+                    decoder.path.pop();
+                }
+                None => reader.skip(),
             }
         }
     }
@@ -93,11 +109,10 @@ impl<T: Struct> Decode for T {
 }
 
 impl Decode for String {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        match node {
-            Node::Null => {}
-            Node::Text(text) => self.clone_from(text),
-            other => decoder.mismatch(kind(other), self.go_type()),
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Text => *self = reader.string().into_owned(),
+            other => decoder.skip_other(other, reader, &self.go_type()),
         }
     }
 
@@ -107,11 +122,10 @@ impl Decode for String {
 }
 
 impl Decode for bool {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        match node {
-            Node::Null => {}
-            Node::Bool(value) => *self = *value,
-            other => decoder.mismatch(kind(other), self.go_type()),
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Bool => *self = reader.bool(),
+            other => decoder.skip_other(other, reader, &self.go_type()),
         }
     }
 
@@ -121,8 +135,8 @@ impl Decode for bool {
 }
 
 impl Decode for i64 {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        decoder.number(node, self, "int64");
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        decoder.number(reader, self, "int64");
     }
 
     fn go_type(&self) -> String {
@@ -132,14 +146,25 @@ impl Decode for i64 {
 
 /// Decodes a repeated key into the existing items, like Go.
 impl<T: Decode + Default> Decode for Vec<T> {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        match node {
-            Node::Null => self.clear(),
-            Node::List(nodes) => {
-                self.resize_with(nodes.len(), T::default);
-                self.iter_mut().zip(nodes).for_each(|(item, node)| item.decode(node, decoder));
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Null => {
+                reader.skip();
+                self.clear();
             }
-            other => decoder.mismatch(kind(other), self.go_type()),
+            JsonKind::List => {
+                reader.begin();
+                let mut length = 0;
+                while reader.next_item() {
+                    if length == self.len() {
+                        self.push(T::default());
+                    }
+                    self[length].decode(reader, decoder);
+                    length += 1;
+                }
+                self.truncate(length);
+            }
+            other => decoder.skip_other(other, reader, &self.go_type()),
         }
     }
 
@@ -149,17 +174,21 @@ impl<T: Decode + Default> Decode for Vec<T> {
 }
 
 impl<T: Decode + Default> Decode for BTreeMap<String, T> {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        match node {
-            Node::Null => self.clear(),
-            Node::Object(entries) => {
-                for (key, node) in entries {
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Null => {
+                reader.skip();
+                self.clear();
+            }
+            JsonKind::Object => {
+                reader.begin();
+                while let Some(key) = reader.next_key() {
                     let mut value = T::default();
-                    value.decode(node, decoder);
-                    self.insert(key.clone(), value);
+                    value.decode(reader, decoder);
+                    self.insert(key.into_owned(), value);
                 }
             }
-            other => decoder.mismatch(kind(other), self.go_type()),
+            other => decoder.skip_other(other, reader, &self.go_type()),
         }
     }
 
@@ -170,10 +199,13 @@ impl<T: Decode + Default> Decode for BTreeMap<String, T> {
 
 /// An optional value. `null` unsets it.
 impl<T: Struct + Default> Decode for Option<T> {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        match node {
-            Node::Null => *self = None,
-            node => self.get_or_insert_default().decode(node, decoder),
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Null => {
+                reader.skip();
+                *self = None;
+            }
+            _ => self.get_or_insert_default().decode(reader, decoder),
         }
     }
 
@@ -184,9 +216,10 @@ impl<T: Struct + Default> Decode for Option<T> {
 
 /// Value of a Go set: an object whose content is discarded.
 impl Decode for () {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        if !matches!(node, Node::Null | Node::Object(_)) {
-            decoder.mismatch(kind(node), self.go_type());
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Object => reader.skip(),
+            other => decoder.skip_other(other, reader, &self.go_type()),
         }
     }
 
@@ -195,17 +228,20 @@ impl Decode for () {
     }
 }
 
-/// Decodes Go's zero time, the first second of year 1, as `None`.
+/// Decodes Go's zero time, the first second of year 1, as `None`. As `Time.UnmarshalJSON` of the
+/// package `time`, does not decode escapes.
 impl Decode for Option<Time> {
-    fn decode(&mut self, node: &Node, decoder: &mut Decoder) {
-        let text = match node {
-            Node::Null => return,
-            Node::Text(text) => text,
-            _ => return decoder.fail("Time.UnmarshalJSON: input is not a JSON string".into()),
-        };
-        match time(text) {
-            Some(time) => *self = Some(time).filter(|time| time.unix_seconds() != FIRST_SECOND),
-            None => decoder.fail(time_parse_error(text)),
+    fn decode(&mut self, reader: &mut JsonReader<'_>, decoder: &mut Decoder) {
+        match reader.kind() {
+            JsonKind::Null => reader.skip(),
+            JsonKind::Text => match reader.raw_string().parse::<Time>() {
+                Ok(time) => *self = Some(time).filter(|time| !time.is_zero()),
+                Err(error) => decoder.fail(TimeError::to_string(&error)),
+            },
+            _ => {
+                reader.skip();
+                decoder.fail("Time.UnmarshalJSON: input is not a JSON string".into());
+            }
         }
     }
 
@@ -214,30 +250,9 @@ impl Decode for Option<Time> {
     }
 }
 
-/// 0001-01-01T00:00:00Z.
-const FIRST_SECOND: i64 = -62_135_596_800;
-
-/// Parses RFC 3339 strictly, like Go's `time.Parse`. The parser of [`Time`] accepts more.
-fn time(text: &str) -> Option<Time> {
-    let strict =
-        text.as_bytes().get(10) == Some(&b'T') && text.len() >= 20 && !text.contains(['[', ' ']);
-    strict.then(|| text.parse().ok()).flatten()
-}
-
-fn kind(node: &Node) -> &'static str {
-    match node {
-        Node::Null => "null",
-        Node::Bool(_) => "bool",
-        Node::Number(_) => "number",
-        Node::Text(_) => "string",
-        Node::List(_) => "array",
-        Node::Object(_) => "object",
-    }
-}
-
 /// Returns true if `key` equals `name` under Unicode case folding, like Go. Two non-ASCII
 /// characters fold to ASCII.
-fn same_key(name: &str, key: &str) -> bool {
+pub(crate) fn same_key(name: &str, key: &str) -> bool {
     let fold = |letter: char| match letter {
         '\u{17f}' => 's',
         '\u{212a}' => 'k',
@@ -248,7 +263,7 @@ fn same_key(name: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::read, *};
+    use super::*;
 
     #[derive(Debug, Default, PartialEq)]
     struct Outer {
@@ -293,11 +308,11 @@ mod tests {
     }
 
     fn outer(text: &str) -> Outer {
-        read(text).unwrap()
+        read(text.as_bytes()).unwrap()
     }
 
     fn error(text: &str) -> String {
-        read::<Outer>(text).unwrap_err().to_string()
+        read::<Outer>(text.as_bytes()).unwrap_err().to_string()
     }
 
     #[test]
