@@ -20,7 +20,7 @@ mod controllers;
 mod credentials;
 mod crowd;
 mod diagnosis;
-mod imports;
+mod forms;
 mod informers;
 mod installation;
 mod manifests;

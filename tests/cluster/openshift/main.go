@@ -2,6 +2,8 @@
 // line a step. It panics at the first answer that is not what such clients rely on.
 //
 // Usage: openshift KUBECONFIG NAMESPACE streams|images|informers
+//
+// As `openshift forms`, reads documents instead and prints what Go's decoders make of them.
 package main
 
 import (
@@ -30,6 +32,10 @@ type peer struct {
 }
 
 func main() {
+	if os.Args[1] == "forms" {
+		readForms()
+		return
+	}
 	config := must(clientcmd.BuildConfigFromFlags("", os.Args[1]))
 	config.ContentType = runtime.ContentTypeProtobuf
 	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
