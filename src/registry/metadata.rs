@@ -29,10 +29,15 @@ const NAME_ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 /// Sets the system fields, the namespace and, if requested, a generated name of a new object; as
 /// `BeforeCreate` in k8s.io/apiserver/pkg/registry/rest/create.go.
 ///
+/// A resourceVersion of 0, or one that is no number, is dropped, as `Create` in
+/// k8s.io/apiserver/pkg/storage/etcd3/store.go does.
+///
 /// # Errors
-/// 400 if the object has a resourceVersion.
+/// 400 if the object has the resourceVersion of a stored object.
 pub fn prepare_create(namespace: &str, now: Time, meta: &mut ObjectMeta) -> Result<(), Status> {
-    if !meta.resource_version.is_empty() {
+    let given = std::mem::take(&mut meta.resource_version);
+    let is_number = given.bytes().all(|byte| byte.is_ascii_digit());
+    if is_number && given.parse::<u64>().is_ok_and(|revision| revision > 0) {
         return Err(Status::bad_request(
             "resourceVersion should not be set on objects to be created",
         ));

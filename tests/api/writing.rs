@@ -337,6 +337,7 @@ async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
         "strconv.ParseUint: parsing \"abc\": invalid syntax",
     );
     sent["metadata"]["name"] = "t".into();
+    sent["metadata"]["resourceVersion"] = "7".into();
     let why = "resourceVersion should not be set on objects to be created";
     api.post(STREAMS, &sent).await.fails(400, "BadRequest", why);
     let bad = Request {
@@ -348,6 +349,17 @@ async fn a_request_that_cannot_be_read_is_a_fault_of_the_request() {
     let why = "415: Unsupported Media Type";
     api.ask(request("PATCH", S).json(&json!({}))).await.fails(415, "UnsupportedMediaType", why);
     assert_eq!(api.get(S).await.status, 200, "{V1}");
+}
+
+#[tokio::test]
+async fn a_create_passes_over_a_version_that_is_none() {
+    let api = Api::start().await;
+    for (at, version) in ["0", "00", "abc", "-1", "+1", "99999999999999999999"].iter().enumerate() {
+        let mut sent = stream(&format!("s{at}"));
+        sent["metadata"]["resourceVersion"] = (*version).into();
+        let made = api.post(STREAMS, &sent).await.is(201);
+        assert_ne!(made["metadata"]["resourceVersion"], **version);
+    }
 }
 
 #[tokio::test]
