@@ -261,8 +261,11 @@ fn updated(
         &SCHEMA,
         API,
     );
+    // The strategy of streams resets the fields that the manager ignores.
+    let status = existing.map(|stream| stream.status.clone()).unwrap_or_default();
     let existing = existing.map(|stream| ExistingObject::new(stream, API));
     let mut object = update.updated_object(existing.as_ref(), &manager).ok()?.object;
+    object.status = status;
     object.metadata.managed_fields = update
         .managed_fields(existing.as_ref(), &object, &manager)
         .expect("computed owners can be decoded");

@@ -35,6 +35,14 @@ async fn an_image_is_made_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn the_creator_of_an_image_owns_its_computed_metadata() {
+    let api = Api::start().await;
+    let made = api.post("images", &image("a")).await.is(201);
+    let fields = json!({"f:dockerImageMetadata": {}, "f:dockerImageMetadataVersion": {}, "f:dockerImageReference": {}});
+    assert_eq!(made["metadata"]["managedFields"][0]["fieldsV1"], fields);
+}
+
+#[tokio::test]
 async fn an_image_that_exists_is_not_made_again() {
     let api = with_images(&["a"]).await;
     let before = api.get("images/a").await.is(200);

@@ -167,7 +167,8 @@ impl<'a> Apply<'a> {
     }
 }
 
-/// The owners of a live object. An existing object without owners gets one for all its fields.
+/// The owners of a live object. An existing object without owners gets one for all its fields, also
+/// for those that this request cannot write.
 fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
     let mut owners = Owners::read(entries_of(live)).unwrap_or_default();
     if owners.is_empty() {
@@ -177,7 +178,8 @@ fn owners_before(schema: &Schema, live: &Value, manager: &Manager) -> Owners {
             manager.api_version,
             manager.subresource,
         );
-        if let Ok(comparison) = changes(schema, &schema.empty, live, manager) {
+        let of_all_fields = Manager { ignored: &[], ..manager.clone() };
+        if let Ok(comparison) = changes(schema, &schema.empty, live, &of_all_fields) {
             owners.update(owner, comparison, manager.time);
         }
     }

@@ -183,6 +183,29 @@ fn untracked_objects_are_tracked_from_the_first_apply() {
 }
 
 #[test]
+fn the_status_of_an_untracked_object_has_an_owner_too() {
+    let mut object = ManagedStream::new();
+    object.put("a", "", json!({"metadata": {"name": "s"}}));
+    object.edit("b", "", |stream| stream["status"]["dockerImageRepository"] = json!("r/a"));
+    assert_eq!(object.owners(), Vec::<String>::new());
+    let configuration = |part: Value| {
+        let mut configuration =
+            json!({"kind": "ImageStream", "apiVersion": GROUP_VERSION, "metadata": {"name": "s"}});
+        configuration.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        configuration
+    };
+    let of_spec = Manager { ignored: &["status"], ..object.manager("m", "") };
+    let of_status = Manager { ignored: &["spec"], ..object.manager("n", "status") };
+    let local = configuration(json!({"spec": {"lookupPolicy": {"local": true}}}));
+    let other = configuration(json!({"status": {"dockerImageRepository": "r/b"}}));
+    let (schema, live) = (&object.schema, object.live.as_ref());
+    let applied = apply(schema, live, &local, &of_spec, ConflictPolicy::Fail).unwrap();
+    let refused = apply(schema, Some(&applied), &other, &of_status, ConflictPolicy::Fail);
+    let message = refused.unwrap_err().message;
+    assert!(message.contains("conflict with \"before-first-apply\""), "{message}");
+}
+
+#[test]
 fn empty_managed_fields_end_the_tracking() {
     for reset in [json!([]), json!([{}])] {
         let mut object = ManagedStream::new();

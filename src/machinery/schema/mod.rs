@@ -17,7 +17,8 @@ pub use coerce::{TypeMismatch, coerce, coerce_unstructured};
 pub struct Schema {
     /// The kind.
     pub kind: &'static str,
-    /// An object of the kind with all fields unset.
+    /// An object of the kind with all fields unset. Fields that hold an object of any kind are
+    /// missing: Go leaves them empty, while the default of their Rust type has values.
     pub empty: Value,
     /// The shape of the whole object.
     pub root: Shape,
@@ -119,8 +120,11 @@ impl Schema {
     /// Never for the types of this crate: they have string keys and their serializers do not fail.
     pub fn of<T: Kind>() -> Self {
         let root = json_schema::shape_of::<T>();
-        let empty = serde_json::to_value(T::default())
+        let mut empty = serde_json::to_value(T::default())
             .expect("keys are strings and serializers do not fail");
+        if let Some(fields) = empty.as_object_mut() {
+            fields.retain(|name, _| !root.value(name).is_some_and(Shape::is_raw));
+        }
         Self { kind: T::KIND, empty, root }
     }
 }
