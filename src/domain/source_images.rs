@@ -11,7 +11,9 @@ const SINGULAR: GroupResource<'static> = GroupResource { group: GROUP, name: "im
 /// Index of the images in the history of a stream.
 pub(super) struct SourceImages<'a> {
     index: StreamIndex,
-    /// Pull spec of each image, from the newest event of the first tag that has it.
+    /// Pull spec of each image, from the oldest event of the first tag that has it:
+    /// `ResolveImageID` in openshift-apiserver pkg/image/apiserver/internal/imageutil/helpers.go
+    /// keeps the last match.
     references: HashMap<&'a str, &'a str>,
 }
 
@@ -21,8 +23,11 @@ impl<'a> SourceImages<'a> {
             return Self { index: StreamIndex::default(), references: HashMap::new() };
         };
         let mut references = HashMap::new();
-        for event in stream.status.tags.iter().flat_map(|tag| &tag.items) {
-            references.entry(event.image.as_str()).or_insert(event.docker_image_reference.as_str());
+        for tag in &stream.status.tags {
+            for event in tag.items.iter().rev() {
+                let reference = event.docker_image_reference.as_str();
+                references.entry(event.image.as_str()).or_insert(reference);
+            }
         }
         Self { index: StreamIndex::of(stream), references }
     }

@@ -218,6 +218,19 @@ fn source_image_is_found_by_prefix() {
 }
 
 #[test]
+fn pull_spec_is_that_of_the_oldest_event() {
+    let name = format!("sha256:{}", "a".repeat(64));
+    let at = |registry: &str| TagEvent {
+        docker_image_reference: format!("{registry}/x"),
+        ..event(&name, 1)
+    };
+    let source = with_history(stream("src", &[]), "t", &[at("new.io"), at("mid.io"), at("old.io")]);
+    let others = others(&[("ns", "src", Some(source))]);
+    let new = created(stream("s", &[("t", "image", "src@sha256:a")]), &others);
+    assert_eq!(new.status.tags[0].items[0].docker_image_reference, "old.io/x");
+}
+
+#[test]
 fn invalid_source_is_an_error() {
     let others = others(&[("ns", "x", None)]);
     let of = |kind: &str, from: &str| refused(stream("s", &[("t", kind, from)]), &others);
