@@ -43,14 +43,7 @@ pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Res
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
         return aggregated(&app, request.headers());
     }
-    let mut response = document(&request, |media| {
-        ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups)
-    });
-    // Errors do not vary, so kube-apiserver sends no `Vary` with them.
-    if response.status().is_success() {
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept"));
-    }
-    response
+    document(&request, |media| ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups))
 }
 
 /// `/api`.
@@ -76,16 +69,21 @@ pub(super) fn no_such_path(request: &Request) -> Response {
 
 /// Aggregated discovery, or 304 if the client has it.
 fn aggregated(app: &App, headers: &HeaderMap) -> Response {
-    tagged(&app.documents.aggregated, AGGREGATED, "public", headers)
+    let form = DocumentForm { content_type: AGGREGATED, caching: "public", vary: &["Accept"] };
+    tagged(&app.documents.aggregated, &form, headers)
+}
+
+/// Headers of a document with an entity tag.
+struct DocumentForm {
+    content_type: &'static str,
+    /// `Cache-Control`.
+    caching: &'static str,
+    /// The values of `Vary`, where the reference sends it.
+    vary: &'static [&'static str],
 }
 
 /// A document, or 304 if the client has it.
-fn tagged(
-    document: &EtagDocument,
-    content_type: &'static str,
-    caching: &'static str,
-    request_headers: &HeaderMap,
-) -> Response {
+fn tagged(document: &EtagDocument, form: &DocumentForm, request_headers: &HeaderMap) -> Response {
     let EtagDocument { body, tag, .. } = document;
     let mut response = match request_headers.get(header::IF_NONE_MATCH) {
         Some(known) if known == tag => {
@@ -93,11 +91,13 @@ fn tagged(
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             response
         }
-        _ => respond::reply(ApiResponse::new(200, content_type, body.clone())),
+        _ => respond::reply(ApiResponse::new(200, form.content_type, body.clone())),
     };
     let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    for name in form.vary {
+        headers.append(header::VARY, HeaderValue::from_static(name));
+    }
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(form.caching));
     headers.insert(header::ETAG, tag.clone());
     response
 }
@@ -111,11 +111,14 @@ pub(super) async fn openapi_v2(State(app): State<Arc<App>>, request: Request) ->
         ),
         false => (&documents.openapi_v2, "application/json"),
     };
-    openapi(&request, document, content_type, MAY_CHANGE)
+    // The reference compresses this document by `Accept-Encoding`.
+    let vary = &["Accept-Encoding", "Accept"];
+    openapi(&request, document, &DocumentForm { content_type, caching: MAY_CHANGE, vary })
 }
 
 pub(super) async fn openapi_index(State(app): State<Arc<App>>, request: Request) -> Response {
-    openapi(&request, &app.documents.openapi_index, "application/json", MAY_CHANGE)
+    let form = DocumentForm { content_type: "application/json", caching: MAY_CHANGE, vary: &[] };
+    openapi(&request, &app.documents.openapi_index, &form)
 }
 
 pub(super) async fn openapi_v3(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -131,25 +134,17 @@ pub(super) async fn openapi_v3_group(State(app): State<Arc<App>>, request: Reque
 /// none.
 fn by_hash(request: &Request, document: &EtagDocument) -> Response {
     let is_this = query_of(request).get("hash") == Some(document.hash.as_str());
-    openapi(
-        request,
-        document,
-        "application/json",
-        if is_this { "public, immutable" } else { MAY_CHANGE },
-    )
+    let caching = if is_this { "public, immutable" } else { MAY_CHANGE };
+    let form = DocumentForm { content_type: "application/json", caching, vary: &["Accept"] };
+    openapi(request, document, &form)
 }
 
 /// The `Cache-Control` of documents that a new version of the server may change.
 const MAY_CHANGE: &str = "no-cache, private";
 
-fn openapi(
-    request: &Request,
-    document: &EtagDocument,
-    content_type: &'static str,
-    caching: &'static str,
-) -> Response {
+fn openapi(request: &Request, document: &EtagDocument, form: &DocumentForm) -> Response {
     match *request.method() {
-        Method::GET | Method::HEAD => tagged(document, content_type, caching, request.headers()),
+        Method::GET | Method::HEAD => tagged(document, form, request.headers()),
         _ => {
             let accept = Accept::new(request.headers(), &query_of(request)).error_media();
             respond::status(&Status::method_not_allowed(), accept)
