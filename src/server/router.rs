@@ -7,7 +7,7 @@ use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, header};
+use http::{HeaderMap, HeaderValue, header};
 use tower::ServiceExt;
 
 use super::app::App;
@@ -21,7 +21,8 @@ use crate::auth::User;
 use crate::endpoints::negotiation::Accept;
 use crate::endpoints::request_info::{RequestInfo, ResourceInfo};
 use crate::endpoints::serve::{self, Api};
-use crate::meta::Time;
+use crate::machinery::media_type::MediaRange;
+use crate::meta::{Status, Time};
 use crate::resources::API;
 use crate::runtime::Flow;
 
@@ -155,10 +156,33 @@ async fn health_checks(State(app): State<Arc<App>>, request: Request) -> Respons
     response
 }
 
-async fn metrics(State(app): State<Arc<App>>) -> Response {
-    respond::text(
-        200,
-        app.metrics.text(),
-        "application/openmetrics-text; version=1.0.0; charset=utf-8",
-    )
+async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {
+    if prefers_open_metrics(request.headers()) {
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        return respond::text(200, app.metrics.open_metrics(), content_type);
+    }
+    respond::text(200, app.metrics.text(), "text/plain; version=0.0.4; charset=utf-8")
+}
+
+/// Returns true if `Accept` prefers OpenMetrics to the text format, as `Negotiate` in
+/// github.com/prometheus/common/expfmt. The first of several equal media types counts.
+fn prefers_open_metrics(headers: &HeaderMap) -> bool {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let ranges = accept.flat_map(|value| value.split(',')).filter_map(MediaRange::parse);
+    let mut best: Option<(f32, bool)> = None;
+    for range in ranges {
+        let version = range.parameter("version").unwrap_or_default();
+        let is_open_metrics = match (range.kind, range.subtype) {
+            ("application", "openmetrics-text") if ["", "0.0.1", "1.0.0"].contains(&version) => {
+                true
+            }
+            ("text", "plain") if ["", "0.0.4"].contains(&version) => false,
+            ("text" | "*", "*") => false,
+            _ => continue,
+        };
+        if range.quality > best.map_or(0.0, |(quality, _)| quality) {
+            best = Some((range.quality, is_open_metrics));
+        }
+    }
+    best.is_some_and(|(_, is_open_metrics)| is_open_metrics)
 }

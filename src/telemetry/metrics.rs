@@ -1,8 +1,7 @@
 //! Metrics with the names of kube-apiserver. Labels come from closed sets.
 
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prometheus_client::encoding::text::encode;
@@ -20,6 +19,7 @@ use super::flow_metrics::FlowMetrics;
 use super::history_metrics::HistoryMetrics;
 use super::import_metrics::ImportMetrics;
 use super::usage_metrics::UsageMetrics;
+use super::{process_metrics, text_format};
 
 pub use super::storage_incident::StorageIncident;
 
@@ -209,8 +209,6 @@ impl Metrics {
             history: HistoryMetrics::default(),
             imports: ImportMetrics::default(),
         };
-        let start = Gauge::<f64, AtomicU64>::default();
-        start.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
         let registry = &mut metrics.registry;
         registry.register("apiserver_request", "Responses to requests", metrics.requests.clone());
         registry.register(
@@ -282,12 +280,7 @@ impl Metrics {
         metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
-        metrics.imports.register(registry);
-        registry.register(
-            "process_start_time_seconds",
-            "Start time of the process, in seconds since 1970",
-            start,
-        );
+        process_metrics::register(registry);
         metrics
     }
 
@@ -391,8 +384,13 @@ impl Metrics {
         self.audit_errors.get_or_create(&AuditPluginLabels { plugin: "log" }).clone()
     }
 
-    /// All metrics in the Prometheus text format.
+    /// All metrics in the text format of Prometheus.
     pub fn text(&self) -> String {
+        text_format::from_open_metrics(&self.open_metrics())
+    }
+
+    /// All metrics as OpenMetrics.
+    pub fn open_metrics(&self) -> String {
         let mut text = String::new();
         encode(&mut text, &self.registry).expect("writing to a String does not fail");
         text

@@ -9,8 +9,8 @@ pub mod log;
 pub mod metrics;
 mod on_change;
 mod once_each;
-mod optional_gauge;
-mod storage_incident;
+mod process_metrics;
+mod text_format;
 pub mod usage_metrics;
 
 pub use on_change::OnChange;

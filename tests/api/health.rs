@@ -50,6 +50,33 @@ async fn checks_can_be_left_out() {
 }
 
 #[tokio::test]
+async fn metrics_have_the_format_that_is_preferred() {
+    const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let api = Api::start().await;
+    for (accept, expected) in [
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/plain;version=0.0.4", TEXT),
+        ("application/json", TEXT),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            OPEN,
+        ),
+        ("application/openmetrics-text;version=1.0.0;q=0.2,text/plain", TEXT),
+        ("application/openmetrics-text;version=2.0.0,*/*;q=0.1", TEXT),
+    ] {
+        let request = Request::new("GET", "/metrics").header("accept", accept);
+        let answer = api.ask(request).await;
+        assert_eq!(answer.header("content-type"), Some(expected), "{accept}");
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        let name = if expected == TEXT { "apiserver_request_total" } else { "apiserver_request" };
+        assert!(text.contains(&format!("# TYPE {name} counter\n")), "{text}");
+        assert_eq!(text.ends_with("# EOF\n"), expected == OPEN);
+    }
+}
+
+#[tokio::test]
 async fn metrics_have_the_names_that_dashboards_know() {
     let api = Api::start().await;
     api.get("images").await;
@@ -61,6 +88,13 @@ async fn metrics_have_the_names_that_dashboards_know() {
         "apiserver_current_inflight_requests{",
         "resource=\"images\"",
         "verb=\"LIST\"",
+        "process_cpu_seconds_total ",
+        "process_open_fds ",
+        "process_max_fds ",
+        "process_resident_memory_bytes ",
+        "process_virtual_memory_bytes ",
+        "process_start_time_seconds ",
+        "imagestream_apiserver_build_info{version=",
     ];
     for name in wanted {
         assert!(text.contains(name), "{name} is missing in\n{text}");
