@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{manifest, presentable, unproved};
 use crate::api::{Image, ImageBlobReferences, ImageLayerData, ImageStream, ImageStreamLayers};
-use crate::meta::field;
+use crate::meta::{Limited, TextSize, field};
 
 /// Media type of a Docker image configuration.
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
@@ -25,8 +25,23 @@ pub struct LayersBuilder {
     unproved: BTreeMap<String, String>,
     seen: HashSet<String>,
     open: BTreeSet<String>,
-    errors: field::Errors,
+    left_out: Limited<BrokenImage>,
     bytes: usize,
+}
+
+/// An image that cannot be shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenImage {
+    /// Name of the image.
+    pub name: String,
+    /// The errors of the image.
+    pub reason: String,
+}
+
+impl TextSize for BrokenImage {
+    fn text_bytes(&self) -> usize {
+        self.name.len() + self.reason.len()
+    }
 }
 
 impl LayersBuilder {
@@ -40,7 +55,7 @@ impl LayersBuilder {
         let unproved = stream.unproved.clone();
         let bytes = open.iter().map(|name| ENTRY_BYTES + name.len()).sum();
         let seen = open.iter().cloned().collect();
-        Self { view, unproved, seen, open, errors: field::Errors::default(), bytes }
+        Self { view, unproved, seen, open, left_out: Limited::default(), bytes }
     }
 
     /// Returns the name of the next image to [add](Self::add), or `None` at the end.
@@ -55,7 +70,8 @@ impl LayersBuilder {
     }
 
     /// Adds the image `name` as stored. The children of a manifest list are added to the
-    /// queue.
+    /// queue. An image that openshift-apiserver does not show is left out, so that registries can
+    /// serve the others.
     ///
     /// Registries permit a user to pull a blob if it is in a stream from which the user may pull.
     /// Therefore only blobs in the manifest count, and none of an image that the stream has without
@@ -72,7 +88,10 @@ impl LayersBuilder {
             self.view.images.insert(name, missing);
             return;
         };
-        self.errors.append(presentable::validate_presentable(image).err().unwrap_or_default());
+        if let Err(errors) = presentable::validate_presentable(image) {
+            self.left_out.push_with(|| BrokenImage { name, reason: field::join(&errors) });
+            return;
+        }
         if unproved.is_some() {
             self.view.images.insert(name, ImageBlobReferences::default());
             return;
@@ -113,12 +132,9 @@ impl LayersBuilder {
             .insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
 
-    /// Returns the result.
-    ///
-    /// # Errors
-    /// Errors of images that openshift-apiserver does not show. Clients get them with status 422.
-    pub fn finish(self) -> Result<ImageStreamLayers, field::Errors> {
-        if self.errors.is_empty() { Ok(self.view) } else { Err(self.errors) }
+    /// Returns the result, and the images that are left out.
+    pub fn finish(self) -> (ImageStreamLayers, Limited<BrokenImage>) {
+        (self.view, self.left_out)
     }
 
     /// Adds a blob, unless one with this digest exists.
@@ -165,10 +181,16 @@ mod tests {
         image
     }
 
-    fn gathered(
+    fn gathered(stream: &ImageStream, images: &[Image]) -> ImageStreamLayers {
+        let (view, left_out) = gathered_in_part(stream, images);
+        assert_eq!(left_out.into_vec(), []);
+        view
+    }
+
+    fn gathered_in_part(
         stream: &ImageStream,
         images: &[Image],
-    ) -> Result<ImageStreamLayers, field::Errors> {
+    ) -> (ImageStreamLayers, Limited<BrokenImage>) {
         let mut view = LayersBuilder::new(stream);
         while let Some(name) = view.next_image() {
             let image = images.iter().find(|image| image.metadata.name == name);
@@ -185,7 +207,7 @@ mod tests {
             image("part", manifest::OCI_MANIFEST, "oci", &["l2"], &[]),
             image("old", "", "", &[], &[]),
         ];
-        let view = gathered(&stream(&["a", "list", "old", "a", ""]), &images).unwrap();
+        let view = gathered(&stream(&["a", "list", "old", "a", ""]), &images);
         let blob =
             |size: Option<i64>, media_type: &str| json!({"size": size, "mediaType": media_type});
         assert_eq!(
@@ -223,7 +245,7 @@ mod tests {
             let image = images.iter().find(|image| image.metadata.name == name);
             view.add(name, image);
         }
-        let (estimate, size) = (view.size(), json!(view.finish().unwrap()).to_string().len());
+        let (estimate, size) = (view.size(), json!(view.finish().0).to_string().len());
         assert!(estimate.abs_diff(size) < size / 5, "estimated {estimate} of {size} bytes");
     }
 
@@ -234,7 +256,7 @@ mod tests {
         forged.evidence.blobs = Some(NamedBlobs { layers, config: Some("config".into()) });
         let mut unproved = image("b", manifest::SCHEMA2, "evil", &["evil"], &[]);
         unproved.evidence = Evidence::unproved();
-        let view = gathered(&stream(&["a", "b"]), &[forged, unproved]).unwrap();
+        let view = gathered(&stream(&["a", "b"]), &[forged, unproved]);
         assert_eq!(view.blobs.keys().collect::<Vec<_>>(), ["a", "b", "config", "l"]);
         assert_eq!(view.images["a"].layers, ["l"]);
         assert_eq!((view.images["b"].layers.len(), &view.images["b"].config), (0, &None));
@@ -249,7 +271,7 @@ mod tests {
         let mut stream = stream(&["a"]);
         stream.unproved = [("a".to_owned(), "own".to_owned())].into();
         let references = |image: &Image| {
-            let view = gathered(&stream, std::slice::from_ref(image)).unwrap();
+            let view = gathered(&stream, std::slice::from_ref(image));
             assert!(view.blobs.is_empty());
             assert_eq!(
                 view.images.keys().collect::<Vec<_>>(),
@@ -269,23 +291,23 @@ mod tests {
     }
 
     #[test]
-    fn invalid_image_fails_the_view() {
-        let images = [image("a", manifest::SCHEMA2, "", &[], &[]), image("b", "", "", &[], &[])];
-        let errors = gathered(&stream(&["a", "b"]), &images).unwrap_err();
-        assert_eq!(
-            field::join(&errors),
-            "images[a].config: Invalid value: \"\": config cannot be an empty string"
-        );
-        assert!(gathered(&stream(&["b"]), &images).is_ok());
+    fn broken_image_is_left_out() {
+        let images = [image("a", manifest::SCHEMA2, "", &["l"], &[]), image("b", "", "", &[], &[])];
+        let (view, left_out) = gathered_in_part(&stream(&["a", "b"]), &images);
+        let reason = "images[a].config: Invalid value: \"\": config cannot be an empty string";
+        assert_eq!(left_out[..], [BrokenImage { name: "a".into(), reason: reason.into() }]);
+        assert_eq!(view.images.keys().collect::<Vec<_>>(), ["b"]);
+        assert_eq!(view.blobs.keys().collect::<Vec<_>>(), ["b"]);
     }
 
     #[test]
     fn errors_of_many_images_are_bounded() {
-        let names: Vec<String> = (0..20).map(|at| format!("image{at}")).collect();
+        let names: Vec<String> = (0..200).map(|at| format!("image{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let images: Vec<Image> =
             names.iter().map(|name| image(name, "", "", &[""; 50], &[])).collect();
-        let errors = gathered(&stream(&names), &images).unwrap_err();
-        assert!((errors.len(), errors.is_cut()) == (100, true), "{}", errors.len());
+        let (view, left_out) = gathered_in_part(&stream(&names), &images);
+        assert!(view.images.is_empty());
+        assert!(left_out.len() <= 100 && left_out.is_cut(), "{}", left_out.len());
     }
 }

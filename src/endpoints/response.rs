@@ -132,6 +132,11 @@ impl ApiResponse {
         let media = cx.representation.media;
         let mut message = Some(T::MESSAGE);
         let mut compact = match (cx.representation.form, sent) {
+            (_, ReadResult::Partial { object, warnings }) => {
+                let whole = ReadResult::Object(object);
+                let response = Self::object(cx, api, code, whole, columns)?;
+                return Ok(Self { warnings, ..response });
+            }
             (ObjectForm::Object, ReadResult::Json(compact)) => {
                 return Self::converted(code, media, message, compact);
             }
@@ -191,7 +196,7 @@ impl ApiResponse {
 
 fn into_object<T: Kind>(sent: ReadResult<T>) -> Result<T, Status> {
     match sent {
-        ReadResult::Object(object) => Ok(*object),
+        ReadResult::Object(object) | ReadResult::Partial { object, .. } => Ok(*object),
         ReadResult::Json(compact) => serde_json::from_slice(&compact).map_err(Status::hidden),
     }
 }

@@ -7,6 +7,13 @@ use crate::meta::Status;
 pub enum ReadResult<T> {
     /// The object.
     Object(Box<T>),
+    /// The object without the parts that cannot be shown.
+    Partial {
+        /// The object.
+        object: Box<T>,
+        /// Warnings for the client that name what is missing.
+        warnings: Vec<String>,
+    },
     /// The object's compact JSON, complete with kind, version and final newline, prepared when the
     /// object was stored.
     Json(Vec<u8>),

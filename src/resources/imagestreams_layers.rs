@@ -2,22 +2,28 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::api_version::API;
 use super::catalog::Catalog;
-use crate::api::{GROUP, ImageStreamLayers};
-use crate::domain::layers_builder::LayersBuilder;
+use crate::api::ImageStreamLayers;
+use crate::domain::layers_builder::{BrokenImage, LayersBuilder};
 use crate::endpoints::endpoint::{Builder, Endpoint};
-use crate::meta::{GroupResource, Status, field};
+use crate::meta::{GroupResource, Limited, Status, excerpt, field};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
 use crate::registry::unreadable::ObjectState;
 use crate::registry::verbs::{Get, Scope};
+use crate::telemetry::OnceEach;
 
 /// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
-    let handler = Arc::new(LayersHandler(catalog.clone()));
+    let handler = Arc::new(LayersHandler {
+        catalog: catalog.clone(),
+        logged: Mutex::new(OnceEach::bounded(MAX_LOGGED_IMAGES)),
+    });
     Builder::new(API, "imagestreams", Scope::Namespaced)
         .subresource("layers")
         .metadata()
@@ -36,7 +42,30 @@ const MAX_SMALL_BYTES: usize = 256 << 10;
 /// is reserved at once, because a request must not wait for more while it holds much.
 const LARGE_RESPONSE: u64 = 4 * MAX_BYTES as u64;
 
-struct LayersHandler(Arc<Catalog>);
+/// The maximum number of broken images that are logged. Clients can make any number of them.
+const MAX_LOGGED_IMAGES: usize = 1_000;
+
+struct LayersHandler {
+    catalog: Arc<Catalog>,
+    /// Broken images that were logged.
+    logged: Mutex<OnceEach<String>>,
+}
+
+impl LayersHandler {
+    /// The warnings about images that are left out. Logs each image once.
+    fn warnings(&self, left_out: Limited<BrokenImage>) -> Vec<String> {
+        let more = left_out.is_cut().then(|| "more images are left out".to_owned());
+        let mut logged = self.logged.lock();
+        let warning = |BrokenImage { name, reason }| {
+            let text = format!("image {} is left out: {reason}", excerpt::of(&name));
+            if logged.record(name.clone()) {
+                tracing::warn!(image = name, reason, "left a broken image out of layers");
+            }
+            text
+        };
+        left_out.into_iter().map(warning).chain(more).collect()
+    }
+}
 
 impl Get<ImageStreamLayers> for LayersHandler {
     async fn get(
@@ -46,7 +75,7 @@ impl Get<ImageStreamLayers> for LayersHandler {
         options: &GetOptions,
     ) -> Result<ReadResult<ImageStreamLayers>, Status> {
         check_path_segment(at.name())?;
-        let streams = &self.0.streams;
+        let streams = &self.catalog.streams;
         let stream = streams.read(actor, at, options, at.name()).await?;
         let stream = stream.ok_or_else(|| Status::not_found(streams.resource(), at.name()))?;
         let mut view = LayersBuilder::new(&stream);
@@ -57,12 +86,9 @@ impl Get<ImageStreamLayers> for LayersHandler {
             if step % IMAGES_PER_YIELD == 0 {
                 tokio::task::yield_now().await;
             }
-            match self.0.images.find_state(&actor.load, "", &name).await? {
-                ObjectState::Missing => view.add(name, None),
-                ObjectState::Readable(image) => view.add(name, Some(&image)),
-                // Registries can serve the other images of the stream.
-                ObjectState::Unreadable(status) => self.log_unreadable(&name, &status),
-            }
+            let image = self.catalog.images.find(&actor.load, "", &name).await?;
+            view.add(name, image.as_ref());
+            drop(image);
             if view.size() > MAX_BYTES {
                 return Err(too_large(streams.resource(), at.name()));
             }
@@ -71,10 +97,9 @@ impl Get<ImageStreamLayers> for LayersHandler {
                 actor.load.enter_slot().await;
             }
         }
-        // The OpenShift API server reports these errors without kind and name.
-        let kind = GroupResource { group: GROUP, name: "" };
-        let layers = view.finish().map_err(|errors| Status::invalid(kind, "", &errors))?;
-        Ok(ReadResult::Object(Box::new(layers)))
+        let (layers, left_out) = view.finish();
+        let warnings = self.warnings(left_out);
+        Ok(ReadResult::Partial { object: Box::new(layers), warnings })
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use serde_json::json;
 
 use super::{MetadataRules, reference, signature};
+use crate::domain::manifest::OCI_INDEX;
 use crate::{
     api::{Image, ImageLayer, ImageManifest},
     meta::field,
@@ -20,8 +21,9 @@ pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
             .chain(signature(each))
             .map(move |error| error.under(format_args!("signatures[{at}]")))
     }));
+    let required = PlatformRule::of(image);
     errors.extend(image.docker_image_manifests.iter().enumerate().flat_map(|(at, part)| {
-        manifest(part)
+        manifest(part, required)
             .into_iter()
             .map(move |error| error.under(format_args!("dockerImageManifests[{at}]")))
     }));
@@ -38,7 +40,25 @@ pub fn image(image: &Image, nested: MetadataRules<'_>) -> field::Errors {
     errors
 }
 
-fn manifest(part: &ImageManifest) -> field::Errors {
+/// Rule for the platform of a child.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PlatformRule {
+    Required,
+    /// The OCI image specification allows an index to name no platform for a child. A platform that
+    /// is named must be complete.
+    Optional,
+}
+
+impl PlatformRule {
+    fn of(image: &Image) -> Self {
+        match image.docker_image_manifest_media_type.as_str() {
+            OCI_INDEX => Self::Optional,
+            _ => Self::Required,
+        }
+    }
+}
+
+fn manifest(part: &ImageManifest, platform: PlatformRule) -> field::Errors {
     let mut errors = field::Errors::default();
     if !contains_digest(&part.digest) {
         let rule = "digest does not conform with OCI image specification";
@@ -53,10 +73,12 @@ fn manifest(part: &ImageManifest) -> field::Errors {
             )
         });
     }
-    if part.architecture.is_empty() {
+    let has_platform = !(part.architecture.is_empty() && part.os.is_empty());
+    let is_required = has_platform || platform == PlatformRule::Required;
+    if is_required && part.architecture.is_empty() {
         errors.push_with(|| field::Error::required("architecture", ""));
     }
-    if part.os.is_empty() {
+    if is_required && part.os.is_empty() {
         errors.push_with(|| field::Error::required("os", ""));
     }
     if part.manifest_size < 0 {
@@ -164,6 +186,15 @@ mod tests {
             dockerImageManifests[0].architecture: Required value, dockerImageManifests[0].os: Required value, \
             dockerImageManifests[0].size: Invalid value: -3: manifest size cannot be negative]"
         );
+    }
+
+    #[test]
+    fn children_of_an_oci_index_need_no_platform() {
+        let bare = ImageManifest { architecture: String::new(), os: String::new(), ..good() };
+        let index =
+            Image { docker_image_manifest_media_type: OCI_INDEX.into(), ..with(bare.clone()) };
+        assert_eq!(errors(index), "[]");
+        assert!(errors(with(bare)).contains("architecture: Required value"));
     }
 
     #[test]
