@@ -30,30 +30,36 @@ impl<V: TagView> List<V> for TagHandler<V> {
         self: &Arc<Self>,
         actor: &Actor,
         at: &ObjectRef,
-        _: Scope,
+        scope: Scope,
         options: &ListOptions,
     ) -> Result<ListPage<TagStream<V>>, Status> {
         if options.watch {
             return Err(Status::not_watchable(V::RESOURCE));
         }
-        // The selector applies to streams and tags alike, so `metadata.name` never matches, as in
-        // OpenShift.
         let selector = options.selector(&[])?;
         let options = page::PageOptions::read(options)?;
         let (limit, from) = (options.limit, options.start.clone());
-        let (stem, start) = match &from {
-            Some(from) => stem_and_start(from),
-            None => (String::new(), None),
+        let named = selector.exact_name().filter(|_| scope.name_is_unique(at));
+        let (stem, start) = match (named, &from) {
+            (None, Some(from)) => stem_and_start(from),
+            (Some(_), _) | (None, None) => (String::new(), None),
         };
         let entries = self.catalog.streams.entries(at.namespace(), start.as_deref(), options);
         let entries = entries.charged_to(&actor.load, cost_of_small);
-        let deferred = shorter(&stem).map(|key| format!("{}{key}", entries.prefix())).collect();
+        let prefix = entries.prefix().to_owned();
+        let deferred = shorter(&stem).map(|key| format!("{prefix}{key}")).collect();
+        let entries = match named {
+            Some(name) => entries.exact(name.split_once(':').map_or(name, |(stream, _)| stream)),
+            None => entries,
+        };
         let tags = self.clone();
         Ok(ListPage {
             objects: TagStream {
                 tags,
                 load: actor.load.clone(),
+                prefix,
                 entries,
+                of_streams: selector.clone().without_names(),
                 selector,
                 deferred,
                 from,
@@ -86,9 +92,14 @@ fn shorter(stem: &str) -> impl Iterator<Item = &str> {
 pub(super) struct TagStream<V> {
     tags: Arc<TagHandler<V>>,
     load: Workload,
+    /// The prefix of the keys of all streams that may be listed.
+    prefix: String,
     /// The streams that are not read yet.
     entries: Entries,
+    /// The selector of the tags.
     selector: Selector,
+    /// The selector of the streams, which have the labels and the namespace of their tags.
+    of_streams: Selector,
     /// The keys of streams whose turn comes later, the next one last. Some may not exist.
     deferred: Vec<String>,
     /// The first name, without the prefix of the keys.
@@ -117,8 +128,10 @@ impl<V> Clone for TagStream<V> {
         Self {
             tags: self.tags.clone(),
             load: self.load.clone(),
+            prefix: self.prefix.clone(),
             entries: self.entries.clone(),
             selector: self.selector.clone(),
+            of_streams: self.of_streams.clone(),
             deferred: self.deferred.clone(),
             from: self.from.clone(),
             current: self.current.clone(),
@@ -207,10 +220,11 @@ impl<V: TagView> TagStream<V> {
     async fn stream_tags(&mut self, entry: Entry) -> Result<Option<StreamTags>, Status> {
         let Catalog { streams, shared_streams, .. } = &*self.tags.catalog;
         let key = entry.key.as_str();
-        let key = key.strip_prefix(self.entries.prefix()).unwrap_or(key).to_owned();
+        let key = key.strip_prefix(&self.prefix).unwrap_or(key).to_owned();
         let stream = shared_streams.listed(streams, &self.load, &mut self.entries, entry).await?;
-        let is_selected =
-            |stream: &Arc<SharedStream>| self.selector.selects(&stream.metadata, |_| String::new());
+        let is_selected = |stream: &Arc<SharedStream>| {
+            self.of_streams.selects(&stream.metadata, |_| String::new())
+        };
         Ok(stream.filter(is_selected).map(|stream| {
             let tags = stream.listed_tags(V::RESOURCE.name, V::listed_tags);
             StreamTags { stream, key, tags, next: 0 }

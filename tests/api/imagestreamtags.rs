@@ -47,6 +47,34 @@ async fn a_new_tag_makes_its_stream_and_a_second_one_is_refused() {
 }
 
 #[tokio::test]
+async fn a_field_selector_selects_a_tag_by_its_name() {
+    let api = Api::start().await;
+    for (name, tag) in [("s", "a"), ("s", "b"), ("s-1", "a")] {
+        api.post(STREAMS, &stream(name)).await;
+        api.post(MAPPINGS, &mapping(name, tag, &image("i"))).await.is(201);
+    }
+    for path in [TAGS, IMAGE_TAGS] {
+        let everywhere = path.trim_start_matches("namespaces/ns/");
+        for (query, expected) in [
+            ("fieldSelector=metadata.name%3Ds:a", &["s:a"][..]),
+            ("fieldSelector=metadata.name%3Ds:a&limit=1", &["s:a"]),
+            ("fieldSelector=metadata.name!%3Ds:a", &["s-1:a", "s:b"]),
+            ("fieldSelector=metadata.name%3Ds:c", &[]),
+            ("fieldSelector=metadata.name%3Ds", &[]),
+            ("fieldSelector=metadata.name%3D", &[]),
+            ("fieldSelector=metadata.name%3Ds:a,metadata.name%3Ds:b", &[]),
+            ("fieldSelector=metadata.name%3Ds:a,metadata.namespace%3Dother", &[]),
+            ("fieldSelector=metadata.name%3Ds:a&labelSelector=x", &[]),
+        ] {
+            for path in [path, everywhere] {
+                let list = api.get(&format!("{path}?{query}")).await.is(200);
+                assert_eq!(names(&list), expected, "{path}?{query}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_is_no_name_of_a_tag_is_a_fault_of_the_request() {
     let api = Api::start().await;
     let message = "\"bad\" must be of the form <stream_name>:<tag>";

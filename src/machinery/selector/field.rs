@@ -87,6 +87,11 @@ impl FieldSelector {
         });
     }
 
+    /// Removes all requirements on a field.
+    pub(super) fn remove(&mut self, field: &str) {
+        self.0.retain(|requirement| requirement.field != field);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

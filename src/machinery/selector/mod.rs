@@ -46,6 +46,12 @@ impl Selector {
         self
     }
 
+    /// The selector without requirements for names.
+    pub fn without_names(mut self) -> Self {
+        self.fields.remove(field::NAME);
+        self
+    }
+
     /// Returns true if the selector matches every object.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
