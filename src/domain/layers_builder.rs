@@ -132,6 +132,11 @@ impl LayersBuilder {
             .insert(name, ImageBlobReferences { image_missing: false, layers, config, manifests });
     }
 
+    /// Leaves out an image.
+    pub fn leave_out(&mut self, name: String, reason: &str) {
+        self.left_out.push_with(|| BrokenImage { name, reason: reason.to_owned() });
+    }
+
     /// Returns the result, and the images that are left out.
     pub fn finish(self) -> (ImageStreamLayers, Limited<BrokenImage>) {
         (self.view, self.left_out)

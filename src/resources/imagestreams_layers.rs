@@ -65,6 +65,18 @@ impl LayersHandler {
         };
         left_out.into_iter().map(warning).chain(more).collect()
     }
+
+    /// Logs that an image is left out, once for each image.
+    fn log_unreadable(&self, name: &str, status: &Status) {
+        if self.catalog.record_damage(&self.catalog.images.key("", name)) {
+            let cause = status.hidden.as_deref().unwrap_or(&status.message);
+            tracing::error!(
+                image = name,
+                cause,
+                "an unreadable image is left out of the layers of its streams"
+            );
+        }
+    }
 }
 
 impl Get<ImageStreamLayers> for LayersHandler {
@@ -86,9 +98,15 @@ impl Get<ImageStreamLayers> for LayersHandler {
             if step % IMAGES_PER_YIELD == 0 {
                 tokio::task::yield_now().await;
             }
-            let image = self.catalog.images.find(&actor.load, "", &name).await?;
-            view.add(name, image.as_ref());
-            drop(image);
+            match self.catalog.images.find_state(&actor.load, "", &name).await? {
+                ObjectState::Missing => view.add(name, None),
+                ObjectState::Readable(image) => view.add(name, Some(&image)),
+                // Registries can serve the other images of the stream.
+                ObjectState::Unreadable(status) => {
+                    self.log_unreadable(&name, &status);
+                    view.leave_out(name, "it cannot be read from the store");
+                }
+            }
             if view.size() > MAX_BYTES {
                 return Err(too_large(streams.resource(), at.name()));
             }
@@ -100,20 +118,6 @@ impl Get<ImageStreamLayers> for LayersHandler {
         let (layers, left_out) = view.finish();
         let warnings = self.warnings(left_out);
         Ok(ReadResult::Partial { object: Box::new(layers), warnings })
-    }
-}
-
-impl LayersHandler {
-    /// Logs that an image is left out, once for each image.
-    fn log_unreadable(&self, name: &str, status: &Status) {
-        if self.0.record_damage(&self.0.images.key("", name)) {
-            let cause = status.hidden.as_deref().unwrap_or(&status.message);
-            tracing::error!(
-                image = name,
-                cause,
-                "an unreadable image is left out of the layers of its streams"
-            );
-        }
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) async fn resources(State(app): State<Arc<App>>, request: Request) -> 
 
 pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Response {
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
-        return aggregated(&app, request.headers());
+        return aggregated(&app.documents.aggregated, request.headers());
     }
     document(&request, |media| ApiResponse::prepared(media, &API_GROUP_LIST, &app.documents.groups))
 }
@@ -50,7 +50,7 @@ pub(super) async fn groups(State(app): State<Arc<App>>, request: Request) -> Res
 pub(super) async fn core_versions(State(app): State<Arc<App>>, request: Request) -> Response {
     let Some(core) = &app.documents.core else { return no_such_path(&request) };
     if asks_for_aggregated(request.headers()) && request.method() == Method::GET {
-        return tagged(&core.aggregated, AGGREGATED, "public", request.headers());
+        return aggregated(&core.aggregated, request.headers());
     }
     document(&request, |media| ApiResponse::prepared(media, &API_VERSIONS, &core.versions))
 }
@@ -68,9 +68,9 @@ pub(super) fn no_such_path(request: &Request) -> Response {
 }
 
 /// Aggregated discovery, or 304 if the client has it.
-fn aggregated(app: &App, headers: &HeaderMap) -> Response {
+fn aggregated(document: &EtagDocument, headers: &HeaderMap) -> Response {
     let form = DocumentForm { content_type: AGGREGATED, caching: "public", vary: &["Accept"] };
-    tagged(&app.documents.aggregated, &form, headers)
+    tagged(document, &form, headers)
 }
 
 /// Headers of a document with an entity tag.

@@ -22,7 +22,7 @@ use crate::endpoints::negotiation::Accept;
 use crate::endpoints::request_info::{RequestInfo, ResourceInfo};
 use crate::endpoints::serve::{self, Api};
 use crate::machinery::media_type::MediaRange;
-use crate::meta::{Status, Time};
+use crate::meta::Time;
 use crate::resources::API;
 use crate::runtime::Flow;
 

@@ -280,6 +280,7 @@ impl Metrics {
         metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
+        metrics.imports.register(registry);
         process_metrics::register(registry);
         metrics
     }

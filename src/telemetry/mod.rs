@@ -9,7 +9,9 @@ pub mod log;
 pub mod metrics;
 mod on_change;
 mod once_each;
+mod optional_gauge;
 mod process_metrics;
+mod storage_incident;
 mod text_format;
 pub mod usage_metrics;
 

@@ -21,6 +21,7 @@ mod credentials;
 mod crowd;
 mod diagnosis;
 mod forms;
+mod imports;
 mod informers;
 mod installation;
 mod manifests;
