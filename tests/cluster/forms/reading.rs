@@ -79,7 +79,10 @@ impl Document {
                 _ if own.contains("cannot convert float64 to int64") => {
                     Some("listed: number over 64 bits, which Go turns into another")
                 }
-                _ if own.contains("unsupported") && repeats_key => {
+                // Go does not see a byte that is not UTF-8 behind the first document.
+                _ if own.contains("invalid UTF-8") => Some("listed: UTF-8 of the whole body"),
+                // Go would refuse it as well, unless another value replaces it.
+                _ if own.contains("unsupported") => {
                     Some("listed: value without JSON that a repeated key replaces")
                 }
                 _ => None,
@@ -87,6 +90,9 @@ impl Document {
             (Reading::Accepted { .. }, Reading::Refused(go)) => match go {
                 _ if go.contains("unknown escape character") && has(b"\\/") => {
                     Some("listed: escaped slash in YAML")
+                }
+                _ if go.contains("did not find expected ',' or") && has(b"?") => {
+                    Some("listed: question mark in a plain text of flow style")
                 }
                 _ if self.decoder == Decoder::Strategic && go.contains("1e999 into Go") => {
                     Some("listed: number out of range in a patch")

@@ -113,7 +113,7 @@ func decodeMetadata(object runtime.Object) error {
 	if err := json.Unmarshal(image.DockerImageMetadata.Raw, &own); err != nil {
 		return err
 	}
-	if own.Kind != "DockerImage" || own.APIVersion != "1.0" {
+	if own.Kind != "" && own.Kind != "DockerImage" || own.APIVersion != "" && own.APIVersion != "1.0" {
 		return fmt.Errorf("no kind %q is registered for version %q", own.Kind, own.APIVersion)
 	}
 	decoded := &docker10.DockerImage{}
