@@ -133,7 +133,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__check)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -168,6 +168,10 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-san)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -347,11 +351,27 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --registry-requests-per-second)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-requests-inflight-per-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --allowed-registries-for-import)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --max-images-bulk-imported)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --controllers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -417,6 +437,10 @@ _imagestream__apiserver() {
                     ;;
                 --logging-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -623,7 +647,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__quickstart)
-            opts="-v -h --data-dir --secure-port --import --v --logging-format --help"
+            opts="-v -h --data-dir --secure-port --import --scheduled-import-interval --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -638,6 +662,10 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --import)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -661,7 +689,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__serve)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --allowed-registries-for-import --max-images-bulk-imported --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --write-kubeconfig --v --logging-format --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -696,6 +724,10 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-san)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -875,11 +907,27 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --registry-requests-per-second)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-requests-inflight-per-registry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --allowed-registries-for-import)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --max-images-bulk-imported)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --controllers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --scheduled-import-interval)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -935,6 +983,10 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --write-kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --v)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -945,6 +997,10 @@ _imagestream__apiserver() {
                     ;;
                 --logging-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
