@@ -89,14 +89,14 @@ fn read_events(body: &[u8]) -> Result<Tree, String> {
     let mut builder = TreeBuilder { max_nodes, ..TreeBuilder::default() };
     loop {
         let event = parser.parse().map_err(|error| syntax_error(&error))?;
-        if builder.add(event)? == Progress::Complete {
+        if builder.add(event)? == TreeProgress::Complete {
             return Ok(builder.tree);
         }
     }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum TreeProgress {
     Incomplete,
     Complete,
 }
@@ -112,7 +112,7 @@ struct TreeBuilder {
 }
 
 impl TreeBuilder {
-    fn add(&mut self, event: Event) -> Result<Progress, String> {
+    fn add(&mut self, event: Event) -> Result<TreeProgress, String> {
         let line = event.start_mark.line + 1;
         match event.data {
             EventData::StreamStart { .. } => {}
@@ -122,7 +122,9 @@ impl TreeBuilder {
                     return Err(with_line(line - 1, "found incompatible YAML document"));
                 }
             }
-            EventData::DocumentEnd { .. } | EventData::StreamEnd => return Ok(Progress::Complete),
+            EventData::DocumentEnd { .. } | EventData::StreamEnd => {
+                return Ok(TreeProgress::Complete);
+            }
             EventData::Alias { anchor } => {
                 let Some(&target) = self.anchors.get(&anchor) else {
                     let shown = excerpt::of(&anchor);
@@ -143,7 +145,7 @@ impl TreeBuilder {
             }
             EventData::SequenceEnd | EventData::MappingEnd => drop(self.open.pop()),
         }
-        Ok(Progress::Incomplete)
+        Ok(TreeProgress::Incomplete)
     }
 
     fn open(&mut self, line: u64, anchor: Option<String>, content: Content) -> Result<(), String> {
