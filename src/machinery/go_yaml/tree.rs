@@ -1,10 +1,10 @@
 //! The nodes of a YAML document, as `parser` in `go.yaml.in/yaml/v2/decode.go` builds them.
 
 use std::collections::HashMap;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser};
+use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
 
 use crate::machinery::body_cost::max_yaml_nodes;
 use crate::meta::excerpt;
@@ -73,20 +73,25 @@ pub(super) fn parse(body: &[u8]) -> Result<Tree, String> {
     if str::from_utf8(body).is_err() {
         return Err("yaml: invalid UTF-8".into());
     }
-    // The library panics where a comma follows a tag, and where a text ends within an escape. Both
-    // are syntax errors. Nothing that the closure changes is used afterwards.
+    // The library panics where a comma follows a tag, which is a syntax error. Nothing that the
+    // closure changes is used afterwards.
     catch_unwind(AssertUnwindSafe(|| read_events(body)))
-        .unwrap_or_else(|_| Err("yaml: found an unfinished tag or escape".into()))
+        .unwrap_or_else(|_| Err("yaml: found an unfinished tag".into()))
 }
 
 fn read_events(body: &[u8]) -> Result<Tree, String> {
     // The parser removes a byte order mark only if it determines the encoding.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    // The library needs a break at the end of a block scalar. Spaces of a last line are no content.
+    let last = body.iter().rposition(|byte| *byte != b' ').map_or(0, |at| at + 1);
+    let body = if body[..last].ends_with(b"\n") { &body[..last] } else { body };
+    let added: &[u8] = if body.ends_with(b"\n") { b"" } else { b"\n" };
     let mut parser = Parser::new();
     parser.set_encoding(Encoding::Utf8);
-    parser.set_input(BufReader::with_capacity(PIECE, body));
+    parser.set_input(BufReader::with_capacity(PIECE, body.chain(added)));
     let max_nodes = max_yaml_nodes(body.len());
-    let mut builder = TreeBuilder { max_nodes, ..TreeBuilder::default() };
+    let end = body.len() as u64;
+    let mut builder = TreeBuilder { max_nodes, end, ..TreeBuilder::default() };
     loop {
         let event = parser.parse().map_err(|error| syntax_error(&error))?;
         if builder.add(event)? == TreeProgress::Complete {
@@ -109,6 +114,8 @@ struct TreeBuilder {
     /// The last node of each anchor.
     anchors: HashMap<String, NodeId>,
     max_nodes: usize,
+    /// Length of the body. A break behind it is added.
+    end: u64,
 }
 
 impl TreeBuilder {
@@ -132,7 +139,11 @@ impl TreeBuilder {
                 };
                 self.push(line, None, Content::Alias { anchor, target })?;
             }
-            EventData::Scalar { anchor, tag, value, plain_implicit, .. } => {
+            EventData::Scalar { anchor, tag, mut value, plain_implicit, style, .. } => {
+                let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if is_block && event.end_mark.index > self.end && value.ends_with('\n') {
+                    value.pop();
+                }
                 let tag = tag.unwrap_or_default();
                 let scalar = YamlScalar { text: value, tag, is_plain: plain_implicit };
                 self.push(line, anchor, Content::Scalar(scalar))?;

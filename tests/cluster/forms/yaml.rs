@@ -161,6 +161,8 @@ const ENDS: &[Choice] = &[
     ("text behind the end", b"...\nx\n"),
     ("comment", b"# end"),
     ("wrong indentation", b" x: y\n"),
+    ("literal at the end", b"more: |\n  a"),
+    ("folded text at the end", b"more: >+\n  a\n  b\n  "),
     ("tab", b"\t"),
 ];
 
