@@ -294,10 +294,10 @@ async fn dropped_import_stores_nothing() {
 
 #[tokio::test]
 async fn invalid_image_fails_alone() {
-    // An index with an entry without a platform fails the validation of images.
+    // An index with an entry with half of a platform fails the validation of images.
     let image = Image::named("a");
     let entry = json!({"mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "digest": image.digest.as_str(), "size": image.manifest.len()});
+        "digest": image.digest.as_str(), "size": image.manifest.len(), "platform": {"os": "linux"}});
     let index = json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
     let content = Content::default().with("a", "x", image);
     let server = RegistryServer::start(move |request| match request.path() {
