@@ -67,7 +67,7 @@ pub struct PacingOptions {
 }
 
 /// Default of `--max-requests-inflight-per-registry`.
-const SLOTS: NonZeroU16 = NonZeroU16::new(8).expect("it is not zero");
+const SLOTS: NonZeroU16 = NonZeroU16::new(16).expect("it is not zero");
 
 /// Rate of requests in a second, from 0.01 to 10000.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -123,9 +123,10 @@ impl RequestRate {
 }
 
 impl Default for RequestRate {
-    /// 20: a round of 10,000 tags of one registry takes eight minutes.
+    /// 50: an import of 100 images needs no wait, and a round of 10,000 tags of one registry takes
+    /// less than four minutes.
     fn default() -> Self {
-        Self(20.0)
+        Self(50.0)
     }
 }
 

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 use tracing::{debug, info, warn};
 
@@ -98,15 +98,31 @@ pub enum BindError {
     },
 }
 
+/// Maximum number of connections that wait to be accepted; the kernel takes at most
+/// `net.core.somaxconn`, which is 4096. With tokio's 128, a burst of one client made others wait a
+/// second for their next SYN.
+const BACKLOG: u32 = 4096;
+
 /// Opens the port. Port 0 selects a free one, which the listener reports.
 pub async fn bind(address: IpAddr, port: u16) -> Result<TcpListener, BindError> {
     let address = SocketAddr::new(address, port);
-    TcpListener::bind(address).await.map_err(|cause| match cause.kind() {
+    listen(address).map_err(|cause| match cause.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse(address),
         io::ErrorKind::PermissionDenied => BindError::Denied(address),
         io::ErrorKind::AddrNotAvailable => BindError::NotLocal(address),
         _ => BindError::Other { address, cause },
     })
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // Connections of an earlier process may still be ending.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Serves `app` until the server drains and its requests are done, or until
