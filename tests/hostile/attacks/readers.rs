@@ -47,8 +47,7 @@ pub(crate) fn layers(form: Form) -> Table {
         "h5 layers",
         vec![
             readers_of(form.of(8, 4), &[200, 429]).answer(16 << 10),
-            // 22 s in a debug build.
-            readers_of(form.of(16, 60), &[413, 429]).cpu(form.of(30.0, 100.0)),
+            readers_of(form.of(16, 60), &[413, 429]),
             Row::new("15,000 layers without a manifest", &[422], move || claimed(15_000))
                 .after(with_stream)
                 .cpu(4.0)
