@@ -29,8 +29,8 @@ pub trait Companions<T>: Sync {
 pub enum CompanionDecision<R> {
     /// These keys must be read first.
     Read(Vec<Key>),
-    /// The admission chain must run for this change.
-    Admit(Box<AdmissionAttributes>),
+    /// The admission chain must run for these changes.
+    Admit(Vec<AdmissionAttributes>),
     /// These changes are stored, if any.
     Write(Vec<ObjectChange>, R),
 }

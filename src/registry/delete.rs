@@ -169,7 +169,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         if let Some(attributes) =
             self.admission_attributes(admitted, namespaced_name, Some(old), None)
         {
-            return Ok(UpdateDecision::Admit(attributes));
+            return Ok(UpdateDecision::Admit(vec![*attributes]));
         }
         let mut new = old.clone();
         begin_deletion(

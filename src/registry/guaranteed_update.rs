@@ -23,8 +23,8 @@ pub enum UpdateDecision<R> {
     Write(Vec<ObjectChange>, R),
     /// These keys must be read as well.
     Read(Vec<Key>),
-    /// The admission chain must run for this write.
-    Admit(Box<AdmissionAttributes>),
+    /// The admission chain must run for these writes.
+    Admit(Vec<AdmissionAttributes>),
 }
 
 /// The store of all objects, with the admission chain of its writes.
@@ -187,8 +187,10 @@ impl Storage {
                     read_set.read(store, load, &more, MAX_READ_BYTES).await?;
                     continue;
                 }
-                UpdateDecision::Admit(attributes) => {
-                    self.chain.admit(&attributes, actor, &mut admitted).await?;
+                UpdateDecision::Admit(writes) => {
+                    for attributes in &writes {
+                        self.chain.admit(attributes, actor, &mut admitted).await?;
+                    }
                     continue;
                 }
                 UpdateDecision::Write(changes, result) => (changes, result),

@@ -236,7 +236,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         if let Some(attributes) =
             self.admission_attributes(admitted, namespaced_name, old.as_ref(), Some(&new))
         {
-            return Ok(UpdateDecision::Admit(attributes));
+            return Ok(UpdateDecision::Admit(vec![*attributes]));
         }
         if let Some(old) = &old {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
@@ -273,7 +273,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let effect = effect(old.as_ref(), &mut new);
         let (mut changes, companions) = match task.companions.decide(&new, read_set, admitted)? {
             CompanionDecision::Read(keys) => return Ok(UpdateDecision::Read(keys)),
-            CompanionDecision::Admit(attributes) => return Ok(UpdateDecision::Admit(attributes)),
+            CompanionDecision::Admit(writes) => return Ok(UpdateDecision::Admit(writes)),
             CompanionDecision::Write(changes, outcome) => (changes, outcome),
         };
         if effect != WriteEffect::Unchanged {

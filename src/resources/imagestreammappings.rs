@@ -199,7 +199,7 @@ impl Mappings {
             if let Some(attributes) =
                 streams.admission_attributes(admitted, namespaced_name, Some(&before), Some(&after))
             {
-                return Ok(UpdateDecision::Admit(attributes));
+                return Ok(UpdateDecision::Admit(vec![*attributes]));
             }
             changes.push(streams.change(&keys[0], namespaced_name, Some(&before), Some(&after))?);
         }
@@ -208,7 +208,7 @@ impl Mappings {
             if let Some(attributes) =
                 images.admission_attributes(admitted, namespaced_name, stored, Some(&image))
             {
-                return Ok(UpdateDecision::Admit(attributes));
+                return Ok(UpdateDecision::Admit(vec![*attributes]));
             }
             let change = found.change(images, &keys[1], &image)?;
             let charge = Charge::Limited(history_limit::account(&mapping.metadata.namespace));

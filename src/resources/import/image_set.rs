@@ -104,6 +104,8 @@ impl Companions<ImageStream> for ImportedImageSet<'_> {
         }
         let images = &self.catalog.images;
         let (mut identities, mut writes) = (HashMap::new(), Vec::new());
+        // All at once, because each decision looks at all images.
+        let mut unadmitted = Vec::new();
         for (key, image) in &self.images {
             let name = image.metadata.name.as_str();
             let stored = StoredImage::find(images, read_set, key, image)?;
@@ -120,14 +122,15 @@ impl Companions<ImageStream> for ImportedImageSet<'_> {
             if let Some(new) = new {
                 let attributes =
                     images.admission_attributes(admitted, ("", name), stored.image(), Some(&new));
-                if let Some(attributes) = attributes {
-                    return Ok(CompanionDecision::Admit(attributes));
-                }
+                unadmitted.extend(attributes.map(|attributes| *attributes));
                 writes.push((key, stored, new));
             }
         }
         if !unread.is_empty() {
             return Ok(CompanionDecision::Read(unread));
+        }
+        if !unadmitted.is_empty() {
+            return Ok(CompanionDecision::Admit(unadmitted));
         }
         let changes = writes
             .iter()
