@@ -9,7 +9,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 use super::guaranteed_update::ReadSet;
 use super::object_change::ObjectChange;
 use super::object_store::ObjectStore;
-use crate::auth::ResourceAction;
 use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::read::{self, ReadEntry};
@@ -97,15 +96,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         namespace: &str,
         name: &str,
     ) -> Result<(), Status> {
-        let action = ResourceAction {
-            verb: UNSAFE_DELETE.into(),
-            group: self.api().group.into(),
-            version: self.api().version.into(),
-            resource: self.resource().name.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-            ..ResourceAction::default()
-        };
+        let action = self.action(UNSAFE_DELETE, namespace, name);
         actor.permissions.require(&actor.user, action).await
     }
 }

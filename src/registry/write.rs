@@ -176,7 +176,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 (WriteAttempt::ReviewCreate, _) => {
                     actor
                         .permissions
-                        .require(&actor.user, self.create_action(namespace, name))
+                        .require(&actor.user, self.action("create", namespace, name))
                         .await?;
                     reviews.may_create = true;
                 }
@@ -363,9 +363,10 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    fn create_action(&self, namespace: &str, name: &str) -> ResourceAction {
+    /// An action on an object of the resource, for reviews.
+    pub(super) fn action(&self, verb: &str, namespace: &str, name: &str) -> ResourceAction {
         ResourceAction {
-            verb: "create".into(),
+            verb: verb.into(),
             group: self.api().group.into(),
             version: self.api().version.into(),
             resource: self.resource().name.into(),
