@@ -6,6 +6,9 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+use crate::child::{self, Running};
+use crate::support::client::{Client, Identity, Request};
+
 /// Runs a command that fails at once.
 fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
     let Output { status, stderr, .. } = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"))
@@ -44,13 +47,13 @@ fn flags_come_from_the_file_and_the_environment() {
     assert!(!is_ok && text.contains("there is no flag --authorisation-mode"), "{text}");
 }
 
-/// Returns the kubeconfig that a server writes.
-async fn written_kubeconfig(folder: &Path) -> Value {
+/// Starts a server that writes a kubeconfig, and returns it with the kubeconfig.
+async fn with_kubeconfig(folder: &Path) -> (Running, Value) {
     let path = folder.join("kubeconfig");
     let tokens = folder.join("tokens.csv");
     fs::write(&tokens, "a-token,jo,jo\n").unwrap();
     let flag = |name: &str, path: &Path| format!("--{name}={}", path.display());
-    let mut running = crate::child::Running::start(
+    let mut running = Running::start(
         [
             "serve".into(),
             "--authorization-mode=AlwaysAllow".into(),
@@ -62,21 +65,26 @@ async fn written_kubeconfig(folder: &Path) -> Value {
             flag("cert-dir", &folder.join("certificates")),
             flag("write-kubeconfig", &path),
         ],
-        crate::child::Output::Logged,
+        child::Output::Logged,
     );
     running.wait_for_line(|line| line.contains("serving")).await;
     crate::harness::eventually("the kubeconfig is written", || async { path.exists() }).await;
     let text = fs::read_to_string(&path).expect("the kubeconfig can be read");
-    serde_saphyr::from_str(&text).expect("the kubeconfig is YAML")
+    (running, serde_saphyr::from_str(&text).expect("the kubeconfig is YAML"))
 }
 
 #[tokio::test]
 async fn a_kubeconfig_leads_to_the_server() {
     let folder = tempfile::tempdir().expect("a folder can be created");
-    let config = written_kubeconfig(folder.path()).await;
+    let (_running, config) = with_kubeconfig(folder.path()).await;
     let cluster = &config["clusters"][0]["cluster"];
     let server = cluster["server"].as_str().unwrap_or_default();
-    assert!(server.starts_with("https://127.0.0.1:"), "{config}");
+    let address = server.strip_prefix("https://").and_then(|address| address.parse().ok());
+    let address = address.unwrap_or_else(|| panic!("no address: {config}"));
     let certificate = cluster["certificate-authority"].as_str().unwrap_or_default();
-    assert!(Path::new(certificate).is_absolute() && Path::new(certificate).exists(), "{config}");
+    assert!(Path::new(certificate).is_absolute(), "{config}");
+    let trusted = fs::read(certificate).expect("the certificate can be read");
+    let client = Client::new(address, &trusted, Identity::token("a-token"));
+    let answer = client.send(Request::new("GET", "/version")).await.expect("the server is trusted");
+    assert_eq!(answer.status, 200);
 }
