@@ -1,7 +1,7 @@
 //! Contract of [`Store`](imagestream_apiserver::store::Store): one contract suite and one model
 //! test run over every implementation; further tests cover the file of the embedded store.
 //!
-//! A new implementation needs a [`Lab`](support::Lab) and two lines here.
+//! A new implementation needs a [`Lab`](harness::Lab) and two lines here.
 
 #[path = "store/accounts.rs"]
 mod accounts;
@@ -15,10 +15,14 @@ mod contract;
 mod damage;
 #[path = "store/disk.rs"]
 mod disk;
+#[path = "store/embedded_lab.rs"]
+mod embedded_lab;
 #[path = "store/faults.rs"]
 mod faults;
 #[path = "store/folder.rs"]
 mod folder;
+#[path = "store/harness.rs"]
+mod harness;
 #[path = "store/maintenance.rs"]
 mod maintenance;
 #[path = "store/model.rs"]
@@ -27,8 +31,6 @@ mod model;
 mod power;
 #[path = "store/scan.rs"]
 mod scan;
-#[path = "store/support.rs"]
-mod support;
 
-contract::suite!(embedded, crate::support::EmbeddedLab);
-model::suite!(embedded_model, crate::support::EmbeddedLab);
+contract::suite!(embedded, crate::embedded_lab::EmbeddedLab);
+model::suite!(embedded_model, crate::embedded_lab::EmbeddedLab);

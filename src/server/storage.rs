@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::etcd::EtcdFlags;
 use crate::meta::{byte_size, duration};
 use crate::store::private_file::open_to_others;
 use crate::store::{
@@ -27,14 +28,17 @@ pub struct StorageOptions {
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     pub data_dir: PathBuf,
     /// Time to wait for another process that has --data-dir open.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration::non_negative, conflicts_with = "etcd_servers")]
     pub data_dir_lock_timeout: Duration,
     /// Space to keep free on the volume of --data-dir, at least 32Mi.
     ///
     /// Below it writes get 507, and reads go on. Deletions and compaction continue down to a quarter
     /// of it.
-    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = reserve)]
+    #[arg(long, value_name = "BYTES", default_value = "64Mi", value_parser = reserve, conflicts_with = "etcd_servers")]
     pub storage_reserve: u64,
+    /// Flags of the etcd store.
+    #[command(flatten)]
+    pub etcd: EtcdFlags,
     /// Opens the data file. Not a flag; benchmarks replace it with a slow disk.
     #[arg(skip)]
     pub opener: FileOpener,
@@ -56,8 +60,10 @@ pub(super) async fn open(
         data_dir,
         data_dir_lock_timeout,
         storage_reserve,
+        etcd,
         opener,
     } = storage;
+    let etcd = etcd.options(storage_backend)?;
     let folder = data_dir.clone();
     let options = OpenOptions {
         backend: storage_backend,
@@ -68,11 +74,15 @@ pub(super) async fn open(
         observer: Observer(Arc::new(move |incident| {
             metrics.record_storage_incident(label(incident))
         })),
+        etcd,
         ..OpenOptions::new(data_dir)
     };
     let opened = tokio::task::spawn_blocking(move || store::open(options)).await;
-    let opened =
-        opened.context("opening the store ended early")?.context("--data-dir cannot be used")?;
+    let opened = opened.context("opening the store ended early")?;
+    if storage_backend != Backend::Embedded {
+        return Ok(opened?);
+    }
+    let opened = opened.context("--data-dir cannot be used")?;
     if let Ok(Some(mode)) = open_to_others(&folder) {
         let mode = format_args!("{mode:o}");
         tracing::warn!(folder = %folder.display(), %mode, "other users can enter the data folder: chmod it to 700");

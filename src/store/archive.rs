@@ -53,7 +53,10 @@ pub enum ArchiveError {
     #[error("this is no backup of a store: name a file that `store backup` wrote, unpacked")]
     Foreign,
     /// A newer version of this program wrote the backup.
-    #[error("the backup has form {found}, this version reads form {FORMAT}: use a newer version")]
+    #[error(
+        "the backup has format {found}, version {} of this program reads formats up to {FORMAT}: use the version that wrote it",
+        env!("CARGO_PKG_VERSION")
+    )]
     Newer {
         /// Its format version.
         found: u32,

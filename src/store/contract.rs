@@ -5,7 +5,8 @@ use futures_util::future::BoxFuture;
 #[cfg(doc)]
 use super::Compact;
 use super::{
-    Batch, Key, Lookup, Outcome, Outline, Page, Range, Revision, StoreError, Txn, WatchError,
+    Batch, Key, Lookup, Outcome, Outline, Page, Range, ReadPoint, Revision, StoreError, Txn,
+    WatchError,
 };
 
 /// A store of revisioned bytes.
@@ -47,9 +48,12 @@ use super::{
 /// that is [`super::Charge::Limited`], stores a value, and would raise its account above the limit
 /// of the store, with `AccountFull`.
 ///
-/// *Errors.* `Invalid`, `Full`, `AccountFull`, `Compacted` and `Future` guarantee that nothing was
-/// changed. After any other error of [`Store::commit`] the transaction may or may not have been
-/// applied.
+/// *Terms.* A transaction with a [`TermGuard`](super::TermGuard) is applied only while the term
+/// lasts, else it fails with `TermOver`. Only the store that granted the term accepts the guard.
+///
+/// *Errors.* `Invalid`, `TooLarge`, `Full`, `AccountFull`, `TermOver`, `Compacted`, `Future` and
+/// `Unreachable` guarantee that nothing was changed. After any other error of [`Store::commit`] the
+/// transaction may or may not have been applied.
 ///
 /// *Damage.* A damaged value fails only the reads that need it, with `Damaged`. [`Store::get`] with
 /// the revision of the value as `known` needs none, nor does a transaction that guards, replaces or
@@ -88,6 +92,18 @@ pub trait Store: Send + Sync + 'static {
         known: Option<Revision>,
     ) -> BoxFuture<'a, Result<Lookup, StoreError>>;
 
+    /// Like [`Store::get`], for one of several reads of a request. A read after the first one need
+    /// only be as fresh as that one, and shows nothing older than they have shown.
+    fn get_since<'a>(
+        &'a self,
+        key: &'a Key,
+        known: Option<Revision>,
+        point: &'a ReadPoint,
+    ) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        let _ = point;
+        self.get(key, known)
+    }
+
     /// The entries under a prefix in the order of their keys, as of one revision.
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;
 
@@ -112,6 +128,11 @@ pub trait Store: Send + Sync + 'static {
     /// default.
     fn max_changes(&self) -> usize {
         100
+    }
+
+    /// The bytes of keys and values that a transaction may have at least.
+    fn max_bytes(&self) -> u64 {
+        1 << 20
     }
 
     /// The revision of the latest commit if it is known without I/O; `None` otherwise.

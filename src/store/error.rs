@@ -34,6 +34,12 @@ pub enum StoreError {
         /// The violated rule.
         reason: String,
     },
+    /// The transaction exceeds a limit of the backend.
+    #[error("the transaction is too large: {reason}")]
+    TooLarge {
+        /// The limit, and a remedy.
+        reason: String,
+    },
     /// The disk is full.
     #[error("no space left: {reason}")]
     Full {
@@ -52,6 +58,12 @@ pub enum StoreError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// The term of the transaction is over: another replica may be elected.
+    #[error("the term of this replica for {work} is over")]
+    TermOver {
+        /// The work of the term.
+        work: &'static str,
+    },
     /// The checksum of a stored value does not match.
     #[error("the value of {key} written by revision {revision} is damaged")]
     Damaged {
@@ -66,9 +78,15 @@ pub enum StoreError {
         /// The damage.
         reason: String,
     },
-    /// The store cannot be reached, or it stopped after a failure.
+    /// The store cannot be reached. Nothing was changed.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(#[source] Arc<dyn Error + Send + Sync>),
+    /// The store stopped after a failure.
     #[error("the store is unavailable: {0}")]
     Unavailable(#[source] Arc<dyn Error + Send + Sync>),
+    /// The store did not confirm a transaction, which may have been applied or not.
+    #[error("the store has not confirmed the write: {0}")]
+    OutcomeUnknown(#[source] Arc<dyn Error + Send + Sync>),
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -113,9 +131,18 @@ impl From<StoreError> for WatchError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// The options of the backend are not valid.
+    #[error("{reason}")]
+    Options {
+        /// The option, the reason and the remedy.
+        reason: String,
+    },
+    /// The store cannot be reached.
+    #[error(transparent)]
+    Unreachable(#[from] StoreError),
     /// Another process holds the folder.
     #[error(
-        "{} is still in use by another process after {waited:?}: stop the other server, or raise --data-dir-lock-timeout",
+        "{} is still in use by another process after {waited:?}: stop the other server, raise --data-dir-lock-timeout, or use --storage-backend=etcd3 for several replicas",
         dir.display()
     )]
     InUse {
@@ -163,8 +190,10 @@ pub enum OpenError {
     },
     /// A newer version of this program wrote the data file.
     #[error(
-        "{} has format {found}, this version reads format {supported}: run a newer version, or restore an older backup",
-        path.display()
+        "{} has format {found}, version {} of this program reads formats up to {supported}: run the version that wrote it, or \
+         go back with `store restore` of a backup from before the upgrade, into another --data-dir",
+        path.display(),
+        env!("CARGO_PKG_VERSION")
     )]
     Newer {
         /// The data file.

@@ -4,8 +4,9 @@
 //! uses no other layer. [`Store`] is the contract of every backend; `tests/store.rs` verifies each
 //! promise on each backend. [`Elector`] elects one of the replicas that share a store. Abilities
 //! that a backend may lack are traits of their own: [`Compact`], [`Accounting`], [`Backup`],
-//! [`Scan`], [`DiskUsage`]. [`open()`] opens a store with its abilities, [`maintenance()`] works on the
-//! folder of a stopped one, and [`in_memory()`] makes one for tests. Only `open.rs` names backends.
+//! [`Scan`], [`DiskUsage`], [`StorageQuota`]. [`open()`] opens a store with its abilities,
+//! [`maintenance()`] works on the folder of a stopped one, and [`in_memory()`] makes one for tests.
+//! Only `open.rs` names backends.
 
 mod account;
 pub mod archive;
@@ -17,6 +18,9 @@ mod election;
 pub mod embedded;
 mod entry;
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
+mod etcd_options;
 mod event;
 mod health;
 mod incident;
@@ -26,7 +30,9 @@ mod opened;
 pub mod partial_file;
 pub mod private_file;
 mod range;
+mod read_point;
 mod scan;
+mod storage_quota;
 mod txn;
 
 pub use account::{Account, AccountUsage, Accounting, Charge, MAX_ACCOUNT_BYTES};
@@ -37,10 +43,11 @@ pub use contract::{Store, Watch};
 pub use disk_usage::{
     DiskUsage, FileSize, FileStats, FreeSpace, RESERVE_BYTES, Reserve, free_space,
 };
-pub use election::{Elector, SoleReplica, Term};
+pub use election::{Elector, SoleReplica, Term, TermGuard};
 pub use embedded::{FileOpener, OpenFile};
 pub use entry::{Entry, Key, Lookup, MAX_KEY_BYTES, MAX_VALUE_BYTES, Revision};
 pub use error::{OpenError, StoreError, WatchError};
+pub use etcd_options::{EtcdCompaction, EtcdOptions, EtcdTls, SharedKeys};
 pub use event::{Batch, Event};
 pub use health::StoreHealth;
 pub use incident::{Incident, Observer};
@@ -48,8 +55,10 @@ pub use maintenance::{
     DefragReport, FsckReport, Maintenance, NewPlace, Problems, RestoreError, RestoreOptions,
     Restored,
 };
-pub use open::{in_memory, maintenance, open};
+pub use open::{etcd_store_exists, in_memory, maintenance, open};
 pub use opened::{Backend, OpenOptions, Opened};
 pub use range::{At, Outline, Page, Range};
+pub use read_point::ReadPoint;
 pub use scan::{Scan, ScanProgress, ScanVisitor, Scanner, ValueChange};
+pub use storage_quota::{QuotaUsage, StorageQuota};
 pub use txn::{Change, Current, Guard, Outcome, Txn};

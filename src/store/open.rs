@@ -4,20 +4,31 @@
 use std::path::Path;
 
 use super::embedded::{self, Embedded};
-use super::{Backend, Maintenance, OpenError, OpenOptions, Opened};
+use super::{Backend, EtcdOptions, Maintenance, Observer, OpenError, OpenOptions, Opened};
 
 /// Memory for pages of the data file while the server runs. Values come from the page cache of the
 /// operating system; this cache serves the index.
 const PAGE_CACHE_BYTES: usize = 4 << 20;
 
 /// Opens a store, which is created if there is none. Blocks while another process holds the folder.
+/// That of etcd does not wait for etcd, and needs a tokio runtime.
 ///
 /// # Errors
-/// The folder is in use, cannot be read or written, or holds no valid data file.
+/// The folder is in use, cannot be read or written, or holds no valid data file. The options of
+/// etcd are not valid.
 pub fn open(options: OpenOptions) -> Result<Opened, OpenError> {
-    let OpenOptions { backend, folder, lock_timeout, reserve, account_limit, opener, observer } =
-        options;
+    let OpenOptions {
+        backend,
+        folder,
+        lock_timeout,
+        reserve,
+        account_limit,
+        opener,
+        observer,
+        etcd,
+    } = options;
     match backend {
+        Backend::Etcd3 => open_etcd(&etcd, observer),
         Backend::Embedded => {
             let options = embedded::Options {
                 lock_timeout,
@@ -33,11 +44,44 @@ pub fn open(options: OpenOptions) -> Result<Opened, OpenError> {
     }
 }
 
-/// The maintenance of a data folder that no server uses.
-pub fn maintenance(backend: Backend, folder: &Path) -> Box<dyn Maintenance> {
-    match backend {
-        Backend::Embedded => Box::new(embedded::Folder::new(folder)),
-    }
+/// Returns true if etcd has a store below the prefix of the options. Writes nothing.
+///
+/// # Errors
+/// The options are not valid, or no quorum of etcd answers.
+#[cfg(feature = "etcd")]
+pub async fn etcd_store_exists(options: &EtcdOptions) -> Result<bool, OpenError> {
+    super::etcd::Etcd::exists(options).await
+}
+
+/// Returns an error, because this program was built without etcd.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "etcd"))]
+pub async fn etcd_store_exists(_: &EtcdOptions) -> Result<bool, OpenError> {
+    Err(without_etcd())
+}
+
+/// The maintenance of a data folder of the embedded store, which no server uses.
+pub fn maintenance(folder: &Path) -> Box<dyn Maintenance> {
+    Box::new(embedded::Folder::new(folder))
+}
+
+#[cfg(feature = "etcd")]
+fn open_etcd(options: &EtcdOptions, observer: Observer) -> Result<Opened, OpenError> {
+    super::etcd::Etcd::open(options, observer).map(|etcd| etcd.opened(options.compaction))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_etcd(_: &EtcdOptions, _: Observer) -> Result<Opened, OpenError> {
+    Err(without_etcd())
+}
+
+#[cfg(not(feature = "etcd"))]
+fn without_etcd() -> OpenError {
+    let reason = "--storage-backend=etcd3: this program was built without etcd: \
+                  build it with `cargo build --release --features etcd`, or use the image";
+    OpenError::Options { reason: reason.to_owned() }
 }
 
 /// An empty store in memory, which is lost when it is dropped.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::{
-    Accounting, Backup, Compact, DiskUsage, Elector, FileOpener, Observer, Reserve, Scan, Store,
-    StoreHealth,
+    Accounting, Backup, Compact, DiskUsage, Elector, EtcdOptions, FileOpener, Observer, Reserve,
+    Scan, StorageQuota, Store, StoreHealth,
 };
 
 /// A storage backend, as `--storage-backend` names it.
@@ -17,6 +17,8 @@ pub enum Backend {
     /// A file in `--data-dir`, for a server with one replica and a volume.
     #[default]
     Embedded,
+    /// A cluster of etcd, which several replicas of the server can share.
+    Etcd3,
 }
 
 impl Backend {
@@ -24,6 +26,7 @@ impl Backend {
     pub fn name(self) -> &'static str {
         match self {
             Self::Embedded => "embedded",
+            Self::Etcd3 => "etcd3",
         }
     }
 }
@@ -45,6 +48,8 @@ pub struct OpenOptions {
     pub opener: FileOpener,
     /// Receives every incident.
     pub observer: Observer,
+    /// The parameters of the etcd backend, which ignores those of files.
+    pub etcd: EtcdOptions,
 }
 
 impl OpenOptions {
@@ -58,6 +63,7 @@ impl OpenOptions {
             account_limit: None,
             opener: FileOpener::default(),
             observer: Observer::default(),
+            etcd: EtcdOptions::new(Vec::new()),
         }
     }
 }
@@ -83,4 +89,6 @@ pub struct Opened {
     pub scan: Option<Arc<dyn Scan>>,
     /// The disk usage. Does not keep the store open.
     pub disk_usage: Option<Arc<dyn DiskUsage>>,
+    /// The quota; `None` if the backend has none of its own.
+    pub quota: Option<Arc<dyn StorageQuota>>,
 }

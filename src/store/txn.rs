@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 
 use super::entry::MAX_KEY_BYTES;
-use super::{Charge, Entry, Key, MAX_ACCOUNT_BYTES, Revision, StoreError};
+use super::{Charge, Entry, Key, MAX_ACCOUNT_BYTES, Revision, StoreError, TermGuard};
 
 /// A condition on the current state of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,10 +68,15 @@ pub struct Txn {
     pub changes: Vec<Change>,
     /// The account that is charged for the changes.
     pub charge: Charge,
+    /// The term that must last, for a write of an elected replica.
+    pub term: Option<TermGuard>,
 }
 
 impl Txn {
-    /// Rejects invalid keys and accounts, values that are too large, and two changes of one key.
+    /// Rejects invalid keys and accounts, and two changes of one key.
+    ///
+    /// # Errors
+    /// `Invalid`, and `TooLarge` for a value beyond the limit.
     pub(super) fn validate(&self, max_value_bytes: usize) -> Result<(), StoreError> {
         if self.charge.account().is_some_and(|account| !account.is_storable()) {
             let reason = format!("an account has 1 to {MAX_ACCOUNT_BYTES} bytes");
@@ -86,10 +91,11 @@ impl Txn {
                 }
                 _ if !seen.insert(key) => format!("{key} occurs in two changes"),
                 Change::Put(_, value) if value.len() > max_value_bytes => {
-                    format!(
-                        "the value of {key} has {} bytes, the most is {max_value_bytes}",
+                    let reason = format!(
+                        "the value of {key} has {} bytes, the most is {max_value_bytes}: shorten the object",
                         value.len()
-                    )
+                    );
+                    return Err(StoreError::TooLarge { reason });
                 }
                 _ => return Ok(()),
             };

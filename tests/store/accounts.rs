@@ -14,8 +14,9 @@ use imagestream_apiserver::store::{
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
+use crate::embedded_lab::options;
 use crate::folder::set_format;
-use crate::support::{delete, key, options, put, within};
+use crate::harness::{delete, key, put, within};
 
 const LIMIT: u64 = 1000;
 

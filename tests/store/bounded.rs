@@ -13,7 +13,8 @@ use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
 use imagestream_apiserver::store::{Change, Revision, Txn};
 use tempfile::TempDir;
 
-use crate::support::{Steps, TestStore, key, options};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, key};
 
 const OBJECTS: u64 = 100;
 const BYTES: u64 = 10_000;

@@ -37,6 +37,7 @@ macro_rules! suite {
                 a_commit_that_nobody_waits_for_harms_nobody
                 keys_that_cannot_be_stored_are_invalid
                 a_key_that_changes_twice_in_a_transaction_is_invalid
+                a_value_beyond_the_limit_is_too_large
                 empty_and_large_values_come_back_unchanged
                 a_range_is_ordered_and_stays_under_its_prefix
                 a_range_at_a_revision_sees_exactly_the_commits_up_to_it
@@ -76,7 +77,7 @@ macro_rules! tests {
     ($lab:ty: $($name:ident)*) => {$(
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            crate::contract::$name(<$lab as crate::support::Lab>::start().await).await;
+            crate::contract::$name(<$lab as crate::harness::Lab>::start().await).await;
         }
     )*};
 }

@@ -15,7 +15,8 @@ use imagestream_apiserver::store::{
 };
 use tempfile::TempDir;
 
-use crate::support::{Steps, TestStore, brief, delete, key, next, options, put, within};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, brief, delete, key, next, put, within};
 
 fn open(options: Options) -> Arc<dyn TestStore> {
     Arc::new(Embedded::open(options).unwrap())

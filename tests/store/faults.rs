@@ -14,7 +14,8 @@ use imagestream_apiserver::store::{
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Operation};
-use crate::support::{Steps, TestStore, brief, key, next, options, put, within};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, brief, key, next, put, within};
 
 /// Store on a disk with error injection.
 struct Ill {

@@ -11,7 +11,8 @@ use proptest::prelude::*;
 use redb::{Database, ReadableTable, TableDefinition};
 use tempfile::TempDir;
 
-use crate::support::{Steps, TestStore, brief, delete, key, next, options, put, within};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, brief, delete, key, next, put, within};
 
 const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("current");
 const HISTORY: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("history");
@@ -287,7 +288,7 @@ proptest! {
             let store = open(&dir);
             for step in steps {
                 match step {
-                    Step::Commit(changes, charge) => drop(within(store.commit(Txn { guards: vec![], changes, charge })).await.unwrap()),
+                    Step::Commit(changes, charge) => drop(within(store.commit(Txn { changes, charge, ..Txn::default() })).await.unwrap()),
                     Step::Compact(back) => {
                         let now = store.now().await;
                         within(store.compact(Revision(now.0 - back))).await.unwrap();

@@ -13,7 +13,7 @@ use imagestream_apiserver::store::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use crate::support::{Lab, TestStore, key, next, within};
+use crate::harness::{Lab, TestStore, key, next, within};
 
 /// Runs the model over one implementation.
 macro_rules! suite {

@@ -25,7 +25,8 @@ use imagestream_apiserver::store::{
 use redb::Builder;
 
 use crate::disk::{Disk, Operation, Written};
-use crate::support::{Steps, TestStore, key, next, options, put, within};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, key, next, put, within};
 
 /// Number of transactions of a workload.
 const STEPS: usize = 30;

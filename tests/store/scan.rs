@@ -12,7 +12,8 @@ use imagestream_apiserver::store::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::support::{Steps, TestStore, delete, options, put, within};
+use crate::embedded_lab::options;
+use crate::harness::{Steps, TestStore, delete, put, within};
 
 /// Values after all visits, and the number of starts.
 #[derive(Default)]

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use redb::{Table, WriteTransaction};
 
 use crate::store::{
-    Account, AccountUsage, Change, Charge, Current, Guard, Outcome, Revision, StoreError, Txn,
+    Account, AccountUsage, Change, Charge, Current, Entry, Guard, Key, Outcome, Revision,
+    StoreError, Txn,
 };
 
 use super::error::store_error;
@@ -33,6 +34,8 @@ pub(super) struct Group<'t> {
     pub(super) reusable: u64,
     pub(super) buffer: Vec<u8>,
     pub(super) effect: Effect,
+    /// The latest entry that refused a guard.
+    refusing: Option<(Position, Entry)>,
 }
 
 /// The effect of a group on the file.
@@ -76,6 +79,7 @@ impl<'t> Group<'t> {
             accounts: LedgerChanges::new(ledger),
             buffer: Vec::new(),
             effect: Effect::Nothing,
+            refusing: None,
         })
     }
 
@@ -90,7 +94,7 @@ impl<'t> Group<'t> {
     }
 
     /// Checks the guards. Changes nothing, so an error concerns this transaction only.
-    pub(super) fn check_guards(&self, txn: &Txn) -> Result<GuardCheck, StoreError> {
+    pub(super) fn check_guards(&mut self, txn: &Txn) -> Result<GuardCheck, StoreError> {
         let mut refused = Vec::new();
         for guard in &txn.guards {
             self.check(guard, &mut refused)?;
@@ -189,15 +193,28 @@ impl<'t> Group<'t> {
         Ok(Finished { effect: self.effect, accounts, reusable: self.reusable })
     }
 
-    fn check(&self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {
+    fn check(&mut self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {
         let key = guard.key();
         let current = version(&self.current, key.as_str().as_bytes())?;
         if !guard.holds(current.and_then(Version::value_revision)) {
             let entry =
-                current.and_then(live).map(|at| entry(&self.values, key, at)).transpose()?;
+                current.and_then(live).map(|at| self.refusing_entry(key, at)).transpose()?;
             refused.push(Current { key: key.clone(), entry });
         }
         Ok(())
+    }
+
+    /// The entry at a position. Jobs of one group that the same entry refuses share its value: many
+    /// writers of one large object would copy it once each.
+    fn refusing_entry(&mut self, key: &Key, at: Position) -> Result<Entry, StoreError> {
+        if let Some((known, entry)) = &self.refusing
+            && *known == at
+        {
+            return Ok(entry.clone());
+        }
+        let entry = entry(&self.values, key, at)?;
+        self.refusing = Some((at, entry.clone()));
+        Ok(entry)
     }
 
     fn write(

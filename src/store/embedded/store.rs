@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch as signal};
 use crate::store::{
     Account, AccountUsage, Accounting, Backend, Compact, DiskUsage, Key, Lookup, MAX_VALUE_BYTES,
     OpenError, Opened, Outcome, Outline, Page, Range, Revision, SoleReplica, Store, StoreError,
-    StoreHealth, Txn, Watch,
+    StoreHealth, TermGuard, Txn, Watch,
 };
 
 use super::backup::Backups;
@@ -213,6 +213,10 @@ impl Store for Embedded {
     fn commit(&self, txn: Txn) -> BoxFuture<'_, Result<Outcome, StoreError>> {
         Box::pin(async move {
             txn.validate(MAX_VALUE_BYTES)?;
+            if let Some(TermGuard { work, .. }) = &txn.term {
+                let reason = format!("another store has granted the term for {work}");
+                return Err(StoreError::Invalid { reason });
+            }
             self.submit(Job::Commit, txn).await
         })
     }
@@ -231,6 +235,10 @@ impl Store for Embedded {
 
     fn max_changes(&self) -> usize {
         MAX_CHANGES
+    }
+
+    fn max_bytes(&self) -> u64 {
+        MAX_VALUE_BYTES as u64
     }
 
     fn known_damage(&self, prefix: &str) -> Vec<(Key, Revision)> {
@@ -311,6 +319,7 @@ impl From<Embedded> for Opened {
             backup: Some(backup),
             scan: Some(scan),
             disk_usage: disk_usage.map(|usage| Arc::new(usage) as Arc<dyn DiskUsage>),
+            quota: None,
             store,
         }
     }

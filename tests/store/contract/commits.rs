@@ -5,11 +5,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{
-    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, Outcome, Outline, Range, Revision,
-    StoreError, Txn, WatchError,
+    At, Change, Current, Event, Guard, Lookup, MAX_KEY_BYTES, MAX_VALUE_BYTES, Outcome, Outline,
+    Range, Revision, StoreError, Txn, WatchError,
 };
 
-use crate::support::{Lab, Steps, TestStore, brief, delete, entry, key, next, put, within};
+use crate::harness::{Lab, Steps, TestStore, brief, delete, entry, key, next, put, within};
 
 pub(crate) async fn a_new_store_is_empty_and_has_a_revision(lab: impl Lab) {
     let store = lab.store();
@@ -259,6 +259,15 @@ pub(crate) async fn keys_that_cannot_be_stored_are_invalid(lab: impl Lab) {
     }
     assert_eq!(store.now().await, before);
     store.make(vec![put(&"k".repeat(MAX_KEY_BYTES), "1")]).await;
+}
+
+pub(crate) async fn a_value_beyond_the_limit_is_too_large(lab: impl Lab) {
+    let store = lab.store();
+    let value = vec![0; MAX_VALUE_BYTES + 1].into();
+    let txn =
+        Txn { changes: vec![put("/b", "1"), Change::Put(key("/a"), value)], ..Txn::default() };
+    assert!(matches!(store.commit(txn).await, Err(StoreError::TooLarge { .. })));
+    assert_eq!(store.list("", At::Now).await.unwrap().entries, []);
 }
 
 pub(crate) async fn a_key_that_changes_twice_in_a_transaction_is_invalid(lab: impl Lab) {

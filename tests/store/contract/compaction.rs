@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{At, Event, Guard, Outcome, Revision, StoreError, WatchError};
 
-use crate::support::{Lab, Steps, brief, delete, entry, key, next, put, within};
+use crate::harness::{Lab, Steps, brief, delete, entry, key, next, put, within};
 
 pub(crate) async fn below_the_compaction_point_ranges_and_watches_are_refused(lab: impl Lab) {
     let store = lab.store();

@@ -2,7 +2,7 @@
 
 use imagestream_apiserver::store::{At, Range, Revision, StoreError};
 
-use crate::support::{Lab, Steps, brief, delete, entry, put, within};
+use crate::harness::{Lab, Steps, brief, delete, entry, put, within};
 
 pub(crate) async fn a_range_is_ordered_and_stays_under_its_prefix(lab: impl Lab) {
     let store = lab.store();

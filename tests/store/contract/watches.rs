@@ -3,7 +3,7 @@
 use futures_util::FutureExt;
 use imagestream_apiserver::store::{Event, Revision, Watch};
 
-use crate::support::{Lab, Steps, delete, entry, key, next, put, within};
+use crate::harness::{Lab, Steps, delete, entry, key, next, put, within};
 
 pub(crate) async fn a_watch_delivers_every_later_event_in_order_exactly_once(lab: impl Lab) {
     let store = lab.store();

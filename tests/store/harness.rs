@@ -5,12 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use imagestream_apiserver::store::embedded::{Embedded, Options};
 use imagestream_apiserver::store::{
     At, Batch, Change, Compact, Entry, Guard, Key, Lookup, Outcome, Page, Range, Revision, Store,
     StoreError, StoreHealth, Txn, Watch, WatchError,
 };
-use tempfile::TempDir;
 
 /// Store with the abilities that the contract covers.
 pub(crate) trait TestStore: Store + Compact + StoreHealth {}
@@ -25,34 +23,6 @@ pub(crate) trait Lab: Sized + Send {
     fn store(&self) -> Arc<dyn TestStore>;
     /// The same content behind a new handle. All old handles must have been dropped.
     fn reopen(self) -> impl Future<Output = Self> + Send;
-}
-
-/// Embedded store in its own folder.
-pub(crate) struct EmbeddedLab {
-    store: Arc<Embedded>,
-    dir: TempDir,
-}
-
-impl Lab for EmbeddedLab {
-    async fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
-    }
-
-    fn store(&self) -> Arc<dyn TestStore> {
-        self.store.clone()
-    }
-
-    async fn reopen(self) -> Self {
-        let Self { store, dir } = self;
-        drop(Arc::into_inner(store).expect("all handles are dropped before the reopen"));
-        Self { store: Arc::new(Embedded::open(options(&dir)).unwrap()), dir }
-    }
-}
-
-/// Options without a wait for the lock of the folder.
-pub(crate) fn options(dir: &TempDir) -> Options {
-    Options { lock_timeout: Duration::ZERO, ..Options::new(dir.path()) }
 }
 
 /// Fails the test instead of hanging.

@@ -1,0 +1,472 @@
+//! The state of a store in the memory of a replica, as the watch of etcd keeps it current.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
+use tokio::sync::{Notify, watch as signal};
+use tokio::time::timeout;
+
+use crate::store::{Batch, Change, Entry, Event, Key, Revision};
+
+use super::commit_log::{EtcdCommit, EventWindow, WriteId, revision};
+
+/// Memory for the latest events, in bytes. Watchers that are further behind read from etcd.
+const WINDOW_BYTES: usize = 8 << 20;
+/// Memory for values, in bytes.
+const CACHE_BYTES: u64 = 16 << 20;
+/// The number of values that the cache is laid out for.
+const CACHE_ENTRIES: usize = 4096;
+/// The largest value that is kept in memory, in bytes.
+const MAX_CACHED_VALUE: usize = 1 << 20;
+
+/// The index of revisions, the latest events and some values.
+pub(super) struct Feed {
+    state: RwLock<ReplicaState>,
+    values: Cache<Key, Entry, ValueWeighter>,
+    progress: signal::Sender<FeedProgress>,
+    counted: CountedRevisions,
+    /// Asks the task to read from another member.
+    pub(super) lags: Notify,
+    /// Asks the task to ask etcd for its progress.
+    pub(super) progress_wanted: Notify,
+}
+
+/// The revisions of etcd that are revisions of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CountedRevisions {
+    /// Those of its transactions.
+    Own,
+    /// All of them: the sentinel does not mark those of the store.
+    All,
+}
+
+/// The progress of a feed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FeedProgress {
+    /// Every event below the prefix up to this revision of etcd was delivered; 0 before the index
+    /// is loaded.
+    pub(super) position: i64,
+    /// The latest revision of the store up to there.
+    pub(super) revision: Revision,
+    /// True once the store is closed.
+    pub(super) is_closed: bool,
+}
+
+#[derive(Default)]
+struct ReplicaState {
+    index: BTreeMap<Key, Revision>,
+    window: EventWindow,
+    /// Revisions below are compacted.
+    floor: Revision,
+    /// The latest revision of the fence.
+    fence: i64,
+    /// The writes whose outcome may be asked for.
+    writes: HashMap<WriteId, FollowedFate>,
+}
+
+/// The fate of a write, and the mark by which it is recognized.
+struct FollowedFate {
+    fate: WriteFate,
+    mark: WriteMark,
+}
+
+/// The mark by which a write is recognized in the events of etcd.
+pub(super) enum WriteMark {
+    /// The write ID at the sentinel.
+    WriteId,
+    /// The changes of shared keys, which other writes can have made too.
+    Changes(Vec<Change>),
+}
+
+/// A complete state, read at one revision of etcd.
+pub(super) struct LoadedState {
+    /// The revision of each key.
+    pub(super) index: BTreeMap<Key, Revision>,
+    /// The revision of etcd at which all was read.
+    pub(super) position: i64,
+    /// The latest revision of the store.
+    pub(super) revision: Revision,
+    /// The first revision of the store.
+    pub(super) first: Revision,
+    /// The revision of the fence.
+    pub(super) fence: i64,
+}
+
+/// The state of a key according to the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Indexed {
+    /// The index is not loaded yet.
+    Unknown,
+    /// The key has no value.
+    Missing,
+    /// The key has the value of this revision.
+    At(Revision),
+}
+
+/// The fate of a write up to the position of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WriteFate {
+    /// The write was not seen.
+    Unseen,
+    /// The write was applied with this revision.
+    Applied(Revision),
+    /// Commits with the same changes, each of which can be the write.
+    Possible {
+        /// Their revisions.
+        revisions: Vec<Revision>,
+        /// False if the feed has missed events since.
+        is_complete: bool,
+    },
+    /// The feed has missed events.
+    Unknown,
+}
+
+/// The part of the feed that a watcher can read.
+pub(super) enum Readable {
+    /// The next events, possibly none, and the revision up to which they are complete.
+    Events(Batch),
+    /// The events are no longer in memory.
+    Behind,
+    /// The events are compacted; the oldest revision that can be watched from.
+    Compacted(Revision),
+}
+
+impl Feed {
+    /// A feed that knows nothing.
+    pub(super) fn new(counted: CountedRevisions) -> Self {
+        Self {
+            state: RwLock::default(),
+            values: Cache::with_weighter(CACHE_ENTRIES, CACHE_BYTES, ValueWeighter),
+            progress: signal::Sender::new(FeedProgress::default()),
+            counted,
+            lags: Notify::new(),
+            progress_wanted: Notify::new(),
+        }
+    }
+
+    /// The progress now, and its changes.
+    pub(super) fn progress(&self) -> signal::Receiver<FeedProgress> {
+        self.progress.subscribe()
+    }
+
+    /// Waits until the progress meets a condition. Returns false if it does not in time or if the
+    /// store is closed.
+    pub(super) async fn reaches(
+        &self,
+        within: Duration,
+        condition: impl Fn(&FeedProgress) -> bool,
+    ) -> bool {
+        let is_done = |progress: &FeedProgress| condition(progress) || progress.is_closed;
+        let (is_met, is_closed) = {
+            let now = self.progress.borrow();
+            (condition(&now), now.is_closed)
+        };
+        if is_met || is_closed {
+            return is_met && !is_closed;
+        }
+        let mut progress = self.progress.subscribe();
+        match timeout(within, progress.wait_for(is_done)).await {
+            Ok(Ok(progress)) => !progress.is_closed,
+            Ok(Err(_)) | Err(_) => false,
+        }
+    }
+
+    /// The state of a key.
+    pub(super) fn indexed(&self, key: &Key) -> Indexed {
+        if self.progress.borrow().position == 0 {
+            return Indexed::Unknown;
+        }
+        self.state.read().index.get(key).map_or(Indexed::Missing, |revision| Indexed::At(*revision))
+    }
+
+    /// The states of some keys, and the revision at which all of them hold.
+    pub(super) fn indexed_all<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k Key>,
+    ) -> (Vec<Option<Revision>>, Revision) {
+        let state = self.state.read();
+        (keys.map(|key| state.index.get(key).copied()).collect(), state.window.end())
+    }
+
+    /// The last key under a prefix as of a revision, if the index is at that revision.
+    pub(super) fn last_key(&self, prefix: &str, at: Revision) -> Option<Option<Key>> {
+        let state = self.state.read();
+        if state.window.end() != at {
+            return None;
+        }
+        let end = end_of(prefix).map_or(Bound::Unbounded, |end| Bound::Excluded(Key::new(end)));
+        let bounds = (Bound::Included(Key::new(prefix)), end);
+        Some(state.index.range(bounds).next_back().map(|(key, _)| key.clone()))
+    }
+
+    /// A value in memory, of any revision.
+    pub(super) fn cached(&self, key: &Key) -> Option<Entry> {
+        self.values.get(key)
+    }
+
+    /// Keeps a value in memory.
+    pub(super) fn cache(&self, entry: &Entry) {
+        if entry.value.len() <= MAX_CACHED_VALUE {
+            self.values.insert(entry.key.clone(), entry.clone());
+        }
+    }
+
+    /// The events under a prefix after a revision.
+    pub(super) fn after(&self, revision: Revision, prefix: &str) -> Readable {
+        let state = self.state.read();
+        if revision < state.floor {
+            Readable::Compacted(state.floor)
+        } else if revision < state.window.start() {
+            Readable::Behind
+        } else {
+            Readable::Events(state.window.after(revision, prefix))
+        }
+    }
+
+    /// The oldest revision that is not known to be compacted.
+    pub(super) fn floor(&self) -> Revision {
+        self.state.read().floor
+    }
+
+    /// Marks everything below a revision as compacted.
+    pub(super) fn raise_floor(&self, revision: Revision) {
+        let mut state = self.state.write();
+        state.floor = state.floor.max(revision);
+    }
+
+    /// The revision of the fence.
+    pub(super) fn fence(&self) -> i64 {
+        self.state.read().fence
+    }
+
+    /// Takes over a later revision of the fence.
+    pub(super) fn raise_fence(&self, revision: i64) {
+        let mut state = self.state.write();
+        state.fence = state.fence.max(revision);
+    }
+
+    /// Follows the fate of a write from now on.
+    pub(super) fn follow(&self, write: WriteId, mark: WriteMark) {
+        let followed = FollowedFate { fate: WriteFate::Unseen, mark };
+        self.state.write().writes.insert(write, followed);
+    }
+
+    /// Ends [`Feed::follow`]. Returns the fate of the write.
+    pub(super) fn unfollow(&self, write: WriteId) -> WriteFate {
+        let followed = self.state.write().writes.remove(&write);
+        followed.map_or(WriteFate::Unknown, |followed| followed.fate)
+    }
+
+    /// The fate of a write that is followed.
+    pub(super) fn fate(&self, write: WriteId) -> WriteFate {
+        let state = self.state.read();
+        state.writes.get(&write).map_or(WriteFate::Unknown, |followed| followed.fate.clone())
+    }
+
+    /// Begins with a state that was read from etcd. Events before it are missing.
+    pub(super) fn load(&self, loaded: LoadedState) {
+        let LoadedState { index, position, revision, first, fence } = loaded;
+        {
+            let mut state = self.state.write();
+            (state.index, state.window) = (index, EventWindow::at(revision));
+            (state.floor, state.fence) = (state.floor.max(first), state.fence.max(fence));
+            for write in state.writes.values_mut() {
+                match &mut write.fate {
+                    fate @ WriteFate::Unseen => *fate = WriteFate::Unknown,
+                    WriteFate::Possible { is_complete, .. } => *is_complete = false,
+                    WriteFate::Applied(_) | WriteFate::Unknown => {}
+                }
+            }
+        }
+        self.progress.send_modify(|now| (now.position, now.revision) = (position, revision));
+    }
+
+    /// Takes over commits in the order of their revisions.
+    pub(super) fn apply(&self, commits: Vec<EtcdCommit>) {
+        let Some(last) = commits.last().map(|commit| commit.revision) else { return };
+        let revision = {
+            let mut state = self.state.write();
+            for commit in commits {
+                state.apply(commit, &self.values);
+            }
+            state.window.end()
+        };
+        let position = i64::try_from(last.0).expect("a revision of etcd is a signed number");
+        self.progress.send_modify(|now| {
+            (now.position, now.revision) = (now.position.max(position), revision);
+        });
+    }
+
+    /// Takes over that every event up to a revision of etcd was delivered.
+    pub(super) fn advance(&self, position: i64) {
+        let counted = match self.counted {
+            CountedRevisions::Own => Revision(0),
+            CountedRevisions::All => {
+                let counted = revision(position);
+                self.state.write().window.extend_to(counted);
+                counted
+            }
+        };
+        self.progress.send_if_modified(|now| {
+            let is_ahead = position > now.position;
+            now.position = now.position.max(position);
+            now.revision = now.revision.max(counted);
+            is_ahead
+        });
+    }
+
+    /// Ends all waiting.
+    pub(super) fn close(&self) {
+        self.progress.send_modify(|now| now.is_closed = true);
+    }
+}
+
+impl ReplicaState {
+    fn apply(&mut self, commit: EtcdCommit, values: &Cache<Key, Entry, ValueWeighter>) {
+        for event in &commit.events {
+            match event {
+                Event::Put { entry, .. } => {
+                    self.index.insert(entry.key.clone(), entry.revision);
+                    if values.peek(&entry.key).is_some() {
+                        values.insert(entry.key.clone(), entry.clone());
+                    }
+                }
+                Event::Delete { key, .. } => {
+                    self.index.remove(key);
+                    values.remove(key);
+                }
+            }
+        }
+        if commit.moves_fence
+            && let Ok(revision) = i64::try_from(commit.revision.0)
+        {
+            self.fence = self.fence.max(revision);
+        }
+        for (id, followed) in &mut self.writes {
+            followed.see(*id, &commit);
+        }
+        if commit.changes_store() {
+            self.window.push(commit, WINDOW_BYTES);
+        }
+    }
+}
+
+impl FollowedFate {
+    /// Takes over a commit.
+    fn see(&mut self, write: WriteId, commit: &EtcdCommit) {
+        match &self.mark {
+            WriteMark::WriteId if commit.write != Some(write) => {}
+            WriteMark::WriteId if self.fate != WriteFate::Unseen => {}
+            WriteMark::WriteId => self.fate = WriteFate::Applied(commit.revision),
+            WriteMark::Changes(changes) if !commit.has_made(changes) => {}
+            WriteMark::Changes(_) => match &mut self.fate {
+                WriteFate::Possible { revisions, .. } => revisions.push(commit.revision),
+                WriteFate::Unseen => {
+                    let revisions = vec![commit.revision];
+                    self.fate = WriteFate::Possible { revisions, is_complete: true };
+                }
+                WriteFate::Applied(_) | WriteFate::Unknown => {}
+            },
+        }
+    }
+}
+
+/// The first text behind all that begin with a prefix; `None` if there is none.
+fn end_of(prefix: &str) -> Option<String> {
+    let mut end = prefix.to_owned();
+    while let Some(last) = end.pop() {
+        if let Some(next) = (last..=char::MAX).nth(1) {
+            end.push(next);
+            return Some(end);
+        }
+    }
+    None
+}
+
+#[derive(Clone)]
+struct ValueWeighter;
+
+impl Weighter<Key, Entry> for ValueWeighter {
+    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
+        /// Estimated memory besides key and value, in bytes.
+        const ENTRY: usize = 150;
+        (ENTRY + key.as_str().len() + entry.value.len()) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, at: u64) -> Event {
+        let entry = Entry { key: Key::new(key), value: "value".into(), revision: Revision(at) };
+        Event::Put { entry, previous: None }
+    }
+
+    fn commit(at: u64, events: Vec<Event>, write: WriteId) -> EtcdCommit {
+        EtcdCommit { revision: Revision(at), events, write: Some(write), moves_fence: false }
+    }
+
+    fn loaded(keys: &[&str]) -> LoadedState {
+        let index = keys.iter().map(|key| (Key::new(*key), Revision(3))).collect();
+        LoadedState { index, position: 5, revision: Revision(4), first: Revision(2), fence: 2 }
+    }
+
+    #[tokio::test]
+    async fn index_follows_the_commits_after_it_was_loaded() {
+        let feed = Feed::new(CountedRevisions::Own);
+        let key = Key::new("/a");
+        assert_eq!(feed.indexed(&key), Indexed::Unknown);
+        feed.load(loaded(&["/a"]));
+        assert_eq!(feed.indexed(&key), Indexed::At(Revision(3)));
+        feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
+        assert_eq!(feed.indexed(&key), Indexed::At(Revision(6)));
+        assert!(feed.reaches(Duration::ZERO, |now| now.revision >= Revision(6)).await);
+        assert!(!feed.reaches(Duration::ZERO, |now| now.revision >= Revision(7)).await);
+        let previous = Entry { key: key.clone(), value: "value".into(), revision: Revision(6) };
+        let delete = Event::Delete { key: key.clone(), revision: Revision(7), previous };
+        feed.apply(vec![commit(7, vec![delete], 2)]);
+        assert_eq!(feed.indexed(&key), Indexed::Missing);
+    }
+
+    #[test]
+    fn cached_value_follows_its_key_and_others_stay_out() {
+        let feed = Feed::new(CountedRevisions::Own);
+        feed.load(loaded(&["/a", "/b"]));
+        let Event::Put { entry, .. } = put("/a", 3) else { unreachable!() };
+        feed.cache(&entry);
+        feed.apply(vec![commit(6, vec![put("/a", 6), put("/b", 6)], 1)]);
+        assert_eq!(feed.cached(&entry.key).unwrap().revision, Revision(6));
+        assert_eq!(feed.cached(&Key::new("/b")), None);
+    }
+
+    #[test]
+    fn fate_of_a_write_is_unknown_after_missed_events() {
+        let feed = Feed::new(CountedRevisions::Own);
+        feed.load(loaded(&[]));
+        feed.follow(1, WriteMark::WriteId);
+        feed.follow(2, WriteMark::WriteId);
+        feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
+        assert_eq!(feed.fate(1), WriteFate::Applied(Revision(6)));
+        assert_eq!(feed.fate(2), WriteFate::Unseen);
+        feed.load(loaded(&[]));
+        assert_eq!(feed.unfollow(1), WriteFate::Applied(Revision(6)));
+        assert_eq!(feed.unfollow(2), WriteFate::Unknown);
+    }
+
+    #[test]
+    fn last_key_stays_under_its_prefix() {
+        let feed = Feed::new(CountedRevisions::Own);
+        feed.load(loaded(&["/a/1", "/a/\u{10ffff}x", "/b"]));
+        let last = |prefix| feed.last_key(prefix, Revision(4)).unwrap();
+        assert_eq!(last("/a/"), Some(Key::new("/a/\u{10ffff}x")));
+        assert_eq!(last("/a/\u{10ffff}"), Some(Key::new("/a/\u{10ffff}x")));
+        assert_eq!(last(""), Some(Key::new("/b")));
+        assert_eq!(last("/c"), None);
+        assert_eq!(feed.last_key("", Revision(3)), None);
+    }
+}

@@ -1,0 +1,254 @@
+//! The task that keeps a [`Feed`] current: loads the index, then follows one watch of etcd.
+//!
+//! The watch moves to another member when its own fails, and resumes after the last event.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use etcd_client::{GetOptions, ResponseHeader, WatchOptions, WatchStream};
+
+use crate::store::{Key, Revision};
+
+use super::commit_log::{commits, revision};
+use super::error::CallError;
+use super::feed::{Feed, LoadedState};
+use super::layout::{Layout, StoredKey};
+use super::member_version::check_progress;
+use super::members::Members;
+use super::own_keys::OwnKeys;
+
+/// Keys of one page of the index.
+const PAGE_KEYS: i64 = 10_000;
+/// The delays between attempts.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(1))
+    .without_max_times();
+
+/// The task of one feed.
+pub(super) struct FeedTask {
+    pub(super) feed: Arc<Feed>,
+    pub(super) members: Arc<Members>,
+    pub(super) layout: Arc<Layout>,
+}
+
+/// The reason why a watch ended.
+enum WatchEnd {
+    /// Another member can continue.
+    Failed(CallError),
+    /// Events are missing: the index must be loaded again.
+    Compacted,
+}
+
+impl FeedTask {
+    /// Keeps the feed current until the task is aborted.
+    pub(super) async fn run(self) {
+        let mut delays = RETRY.build();
+        loop {
+            match self.load().await {
+                Ok(loaded) => {
+                    let position = loaded.position;
+                    tracing::info!(keys = loaded.index.len(), revision = %loaded.revision, "loaded the index of etcd");
+                    self.feed.load(loaded);
+                    delays = RETRY.build();
+                    self.follow(position).await;
+                    tracing::warn!("events of etcd are compacted, loading the index again");
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the index of etcd cannot be loaded");
+                    tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                }
+            }
+        }
+    }
+
+    /// Reads the revision of every key at one revision of etcd.
+    async fn load(&self) -> Result<LoadedState, CallError> {
+        self.check_version(self.members.current()).await?;
+        let own = OwnKeys::read_or_create(&self.members, &self.layout).await?;
+        let position = own.position;
+        let mut index = BTreeMap::new();
+        let Some((mut first, end)) = self.layout.range("", None) else {
+            return Err(CallError::other("the keys have no range"));
+        };
+        loop {
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_revision(position)
+                .with_limit(PAGE_KEYS)
+                .with_keys_only();
+            let page = self
+                .members
+                .call(|mut clients| {
+                    let (first, options) = (first.clone(), options.clone());
+                    async move { clients.kv.get(first, Some(options)).await }
+                })
+                .await?;
+            for kv in page.kvs() {
+                if let StoredKey::Data(key) = self.layout.read(kv.key()) {
+                    index.insert(Key::new(key), revision(kv.mod_revision()));
+                }
+            }
+            match page.kvs().last() {
+                Some(last) if page.more() => first = [last.key(), b"\0"].concat(),
+                _ => break,
+            }
+        }
+        Ok(LoadedState {
+            index,
+            position,
+            revision: own.latest.revision(),
+            first: own.first,
+            fence: own.fence,
+        })
+    }
+
+    /// Applies all events after a revision of etcd. Returns when some of them are compacted.
+    async fn follow(&self, mut position: i64) {
+        let mut delays = RETRY.build();
+        let mut member = self.members.current();
+        loop {
+            let before = position;
+            match self.follow_member(member, &mut position).await {
+                WatchEnd::Compacted => return,
+                WatchEnd::Failed(error) => {
+                    tracing::warn!(%error, position, "the watch of etcd ended, it resumes");
+                }
+            }
+            if position > before {
+                delays = RETRY.build();
+            }
+            let preferred = self.members.current();
+            if preferred != member {
+                member = preferred;
+            } else {
+                member = (member + 1) % self.members.count();
+                tokio::time::sleep(delays.next().unwrap_or_default()).await;
+            }
+        }
+    }
+
+    /// Applies the events after a position that one member delivers.
+    async fn follow_member(&self, member: usize, position: &mut i64) -> WatchEnd {
+        if let Err(error) = self.check_version(member).await {
+            return WatchEnd::Failed(error);
+        }
+        let mut stream = tokio::select! {
+            stream = open_watch(&self.members, &self.layout, member, *position) => match stream {
+                Ok(stream) => stream,
+                Err(error) => return WatchEnd::Failed(error),
+            },
+            () = self.must_move(member) => return moved(),
+        };
+        loop {
+            let message = tokio::select! {
+                message = stream.message() => message,
+                () = self.must_move(member) => return moved(),
+                () = self.feed.progress_wanted.notified() => {
+                    match stream.request_progress().await {
+                        Ok(()) => continue,
+                        Err(error) => return WatchEnd::Failed(self.members.error(member, error)),
+                    }
+                }
+            };
+            let response = match message {
+                Ok(Some(response)) => response,
+                Ok(None) => return WatchEnd::Failed(CallError::other("etcd has closed the watch")),
+                Err(error) => return WatchEnd::Failed(self.members.error(member, error)),
+            };
+            if response.canceled() {
+                if response.compact_revision() > 0 {
+                    return WatchEnd::Compacted;
+                }
+                let reason = format!("etcd has cancelled the watch: {}", response.cancel_reason());
+                return WatchEnd::Failed(CallError::other(reason));
+            }
+            let Ok(commits) = commits(&self.layout, &response) else { return WatchEnd::Compacted };
+            if let Some(last) = commits.last() {
+                *position = i64::try_from(last.revision.0).unwrap_or(*position);
+                self.feed.apply(commits);
+            } else if !response.created() {
+                // A response without events tells the progress.
+                *position = (*position).max(response.header().map_or(0, ResponseHeader::revision));
+                self.feed.advance(*position);
+            }
+        }
+    }
+
+    /// Checks that a member can serve the watch. Without a sentinel, its reports of progress count.
+    async fn check_version(&self, member: usize) -> Result<(), CallError> {
+        match self.layout.is_shared() {
+            true => check_progress(&self.members, member).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Resolves when the feed lags behind another member that answers.
+    async fn must_move(&self, member: usize) {
+        loop {
+            self.feed.lags.notified().await;
+            if self.members.current() != member {
+                return;
+            }
+        }
+    }
+}
+
+fn moved() -> WatchEnd {
+    WatchEnd::Failed(CallError::other("another member of etcd is ahead"))
+}
+
+/// Opens a watch of everything below the prefix after a revision of etcd.
+///
+/// # Errors
+/// The member cannot be reached.
+pub(super) async fn open_watch(
+    members: &Members,
+    layout: &Layout,
+    member: usize,
+    position: i64,
+) -> Result<WatchStream, CallError> {
+    let (first, end) = layout.watched();
+    let options = WatchOptions::new()
+        .with_range(end)
+        .with_start_revision(position.saturating_add(1))
+        .with_prev_key();
+    let open = |mut clients: super::members::MemberClients| {
+        let (first, options) = (first.clone(), options.clone());
+        async move { clients.watch.watch(first, Some(options)).await }
+    };
+    match tokio::time::timeout(members.request_timeout(), members.once(member, open)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(CallError::other("etcd has not opened a watch in time")),
+    }
+}
+
+/// The revision after which etcd can be read, as the answer to a watch of the oldest events.
+///
+/// # Errors
+/// The member cannot be reached.
+pub(super) async fn compacted_revision(
+    members: &Members,
+    layout: &Layout,
+) -> Result<Revision, CallError> {
+    let mut stream = open_watch(members, layout, members.current(), 0).await?;
+    let answer = async {
+        while let Some(response) =
+            stream.message().await.map_err(|error| members.error(members.current(), error))?
+        {
+            if response.canceled() {
+                return Ok(revision(response.compact_revision()));
+            }
+            if !response.created() {
+                break;
+            }
+        }
+        Ok(Revision(0))
+    };
+    match tokio::time::timeout(members.request_timeout(), answer).await {
+        Ok(found) => found,
+        Err(_) => Err(CallError::other("etcd has not answered a watch in time")),
+    }
+}

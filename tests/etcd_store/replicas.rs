@@ -1,0 +1,183 @@
+//! Several replicas on one store, and other programs in the same etcd.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use imagestream_apiserver::store::{
+    At, Change, Current, EtcdCompaction, Guard, Lookup, Outcome, StoreError, TermGuard, Txn,
+    WatchError,
+};
+use tokio::time::timeout;
+
+use crate::harness::{Lab, Steps, TestStore, brief, delete, key, next, put, within};
+use crate::lab::EtcdLab;
+
+/// A second replica of the store of a lab.
+async fn second(lab: &EtcdLab<1>) -> Arc<dyn TestStore> {
+    lab.replica().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn replica_reads_what_another_one_has_committed() {
+    let lab = EtcdLab::<1>::start().await;
+    let (first, second) = (lab.store(), second(&lab).await);
+    let at = key("/a");
+    let mut known = first.make(vec![put("/a", "0")]).await;
+    for round in 1..100 {
+        let (writer, reader) = if round % 2 == 0 { (&first, &second) } else { (&second, &first) };
+        let unchanged = within(reader.get(&at, Some(known))).await.unwrap();
+        assert_eq!(unchanged, Lookup::Unchanged);
+        let revision = writer.make(vec![put("/a", &round.to_string())]).await;
+        let Lookup::Found(entry) = within(reader.get(&at, Some(known))).await.unwrap() else {
+            panic!("round {round}: a stale revision was confirmed");
+        };
+        assert_eq!((entry.revision, &*entry.value), (revision, round.to_string().as_bytes()));
+        assert_eq!(reader.now().await, revision);
+        known = revision;
+    }
+    second.make(vec![delete("/a")]).await;
+    assert_eq!(within(first.get(&at, Some(known))).await.unwrap(), Lookup::Missing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watch_delivers_the_commits_of_all_replicas_in_order() {
+    let lab = EtcdLab::<1>::start().await;
+    let replicas = [lab.store(), second(&lab).await];
+    let mut watch = replicas[0].watch("/", replicas[0].now().await);
+    let mut made = Vec::new();
+    for round in 0..50 {
+        made.push(replicas[round % 2].make(vec![put("/a", &round.to_string())]).await);
+    }
+    let mut seen = Vec::new();
+    while seen.len() < made.len() {
+        let batch = next(&mut *watch).await.unwrap();
+        seen.extend(batch.events.iter().map(|event| event.revision()));
+    }
+    assert_eq!(seen, made);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_and_compactions_of_other_programs_change_nothing() {
+    let (lab, other) = EtcdLab::<1>::with_neighbour().await;
+    let (store, other): (_, Arc<dyn TestStore>) = (lab.store(), other);
+    let revision = store.make(vec![put("/a", "1"), put("/b", "1")]).await;
+    for round in 0..10 {
+        other.make(vec![put("/foreign", &round.to_string())]).await;
+    }
+    assert_eq!(store.now().await, revision);
+    within(other.compact(other.now().await)).await.unwrap();
+    let page = store.list("", At::Revision(revision)).await.unwrap();
+    assert_eq!((brief(&page), page.revision), (vec!["/a=1".into(), "/b=1".into()], revision));
+    // A replica that has just started has no events in memory.
+    let fresh = second(&lab).await;
+    let mut watch = fresh.watch("/", revision);
+    let later = store.make(vec![put("/a", "2")]).await;
+    assert_eq!(next(&mut *watch).await.unwrap().revision, later);
+    within(other.compact(other.make(vec![put("/foreign", "last")]).await)).await.unwrap();
+    let listed = store.list("", At::Revision(revision)).await;
+    assert!(matches!(listed, Err(StoreError::Compacted { .. })), "{listed:?}");
+    let watched = next(&mut *second(&lab).await.watch("/", revision)).await;
+    assert!(matches!(watched, Err(WatchError::Compacted { .. })), "{watched:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn watcher_behind_the_memory_of_a_replica_loses_nothing() {
+    let lab = EtcdLab::<1>::start().await;
+    let store = lab.store();
+    let start = store.now().await;
+    let value = "x".repeat(1 << 20);
+    let mut made = Vec::new();
+    for _ in 0..12 {
+        made.push(store.make(vec![put("/large", &value)]).await);
+        made.push(store.make(vec![put("/small", "1")]).await);
+    }
+    let mut watch = store.watch("/small", start);
+    let mut seen = Vec::new();
+    while seen.len() < made.len() / 2 {
+        let batch = next(&mut *watch).await.unwrap();
+        seen.extend(batch.events.iter().map(|event| event.revision()));
+    }
+    let expected: Vec<_> = made.into_iter().skip(1).step_by(2).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_guards_than_etcd_compares_are_checked_all() {
+    let lab = EtcdLab::<1>::start().await;
+    let store = lab.store();
+    let names: Vec<String> = (0..300).map(|number| format!("/{number:03}")).collect();
+    let mut revisions = Vec::new();
+    for part in names.chunks(100) {
+        let revision = store.make(part.iter().map(|name| put(name, "1")).collect()).await;
+        revisions.extend(part.iter().map(|_| revision));
+    }
+    let guards = || -> Vec<Guard> {
+        let guard = |(name, revision): (&String, &_)| Guard::Unchanged(key(name), *revision);
+        names.iter().zip(&revisions).map(guard).collect()
+    };
+    let done = store.attempt(guards(), vec![put("/done", "1")]).await;
+    assert!(matches!(done, Outcome::Committed(_)), "{done:?}");
+    store.make(vec![delete("/123")]).await;
+    let refused = store.attempt(guards(), vec![put("/done", "2")]).await;
+    let current = Current { key: key("/123"), entry: None };
+    assert_eq!(refused, Outcome::Refused(vec![current]));
+    assert_eq!(&*store.entry("/done").await.unwrap().value, b"1");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn transaction_beyond_a_limit_of_etcd_is_too_large() {
+    let lab = EtcdLab::<1>::start().await;
+    let store = lab.store();
+    let before = store.now().await;
+    let commit = async |changes: Vec<Change>| {
+        let txn = Txn { changes, ..Txn::default() };
+        within(store.commit(txn)).await.unwrap_err()
+    };
+    let many = (0..=store.max_changes()).map(|number| put(&number.to_string(), "")).collect();
+    let bytes = usize::try_from(store.max_bytes()).unwrap();
+    let halves = ["/a", "/b"].map(|name| put(name, &"x".repeat(bytes / 2))).to_vec();
+    for error in [commit(many).await, commit(halves).await] {
+        assert!(matches!(error, StoreError::TooLarge { .. }), "{error:?}");
+        assert!(error.to_string().contains("the most in etcd is"), "{error}");
+    }
+    assert_eq!(store.now().await, before);
+    let most = vec![put("/a", &"x".repeat(bytes - "/a".len()))];
+    store.make(most).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_replica_at_a_time_is_elected() {
+    let lab = EtcdLab::<1>::start().await;
+    let open = async || lab.open().await.opened(EtcdCompaction::External);
+    let (first, second) = (open().await, open().await);
+    let term = within(first.elector.elect("work")).await;
+    let _other = within(second.elector.elect("other work")).await;
+    let waiting = timeout(Duration::from_secs(3), second.elector.elect("work")).await;
+    assert!(waiting.is_err(), "two replicas are elected");
+    drop(term);
+    within(second.elector.elect("work")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_of_a_term_is_refused_after_its_end() {
+    let lab = EtcdLab::<1>::start().await;
+    let open = async || lab.open().await.opened(EtcdCompaction::External);
+    let (first, second) = (open().await, open().await);
+    let write = |term: &Option<TermGuard>, value| Txn {
+        changes: vec![put("/a", value)],
+        term: term.clone(),
+        ..Txn::default()
+    };
+    let term = within(first.elector.elect("work")).await;
+    let old = term.guard();
+    within(first.store.commit(write(&old, "1"))).await.unwrap();
+    drop(term);
+    let term = within(second.elector.elect("work")).await;
+    for store in [&first.store, &second.store] {
+        let late = within(store.commit(write(&old, "2"))).await;
+        assert!(matches!(late, Err(StoreError::TermOver { work: "work" })), "{late:?}");
+    }
+    assert_eq!(&*lab.store().entry("/a").await.unwrap().value, b"1");
+    within(second.store.commit(write(&term.guard(), "3"))).await.unwrap();
+    assert_eq!(&*lab.store().entry("/a").await.unwrap().value, b"3");
+}
