@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod envelope;
 mod list;
+mod unknown_fields;
 mod watch;
 pub(crate) mod wire;
 
@@ -17,7 +18,9 @@ pub use self::envelope::{
     ENVELOPE_TAIL, RuntimeUnknown, TypeMeta, decode_envelope, encode_object, envelope_head,
 };
 pub use self::list::{list_head, list_item, list_opening};
+pub use self::unknown_fields::{has_unknown_fields, keep_unknown_fields};
 pub use self::watch::watch_event;
+pub use self::wire::WireError;
 
 /// Media type of objects in protobuf.
 pub const MEDIA_TYPE: &str = "application/vnd.kubernetes.protobuf";

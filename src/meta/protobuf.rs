@@ -6,12 +6,14 @@
 
 mod core;
 mod meta_v1;
+mod unknown_fields;
 
 pub use self::core::{LOCAL_OBJECT_REFERENCE, OBJECT_REFERENCE, SECRET};
 pub use self::meta_v1::{
     API_GROUP, API_GROUP_LIST, API_RESOURCE_LIST, API_VERSIONS, DELETE_OPTIONS, LIST_META,
     OBJECT_META, PARTIAL_OBJECT_METADATA, STATUS,
 };
+pub use self::unknown_fields::UnknownFields;
 
 /// A message: an object with a fixed set of fields.
 #[derive(Debug)]

@@ -84,6 +84,14 @@ pub(super) enum WireValue<'a> {
     Other(u32),
 }
 
+/// A field with its encoded bytes.
+pub(super) struct EncodedField<'a> {
+    pub(super) number: u32,
+    pub(super) value: WireValue<'a>,
+    /// Tag and value.
+    pub(super) encoded: &'a [u8],
+}
+
 impl WireValue<'_> {
     /// The number of the wire type.
     pub(super) fn wire_type(self) -> u32 {
@@ -103,6 +111,14 @@ pub(super) struct WireReader<'a> {
 impl<'a> WireReader<'a> {
     pub(super) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
+    }
+
+    /// Returns the next field with its encoded bytes; none at the end of the message.
+    pub(super) fn next_encoded(&mut self) -> Result<Option<EncodedField<'a>>, WireError> {
+        let before = self.rest;
+        let Some((number, value)) = self.next()? else { return Ok(None) };
+        let encoded = &before[..before.len() - self.rest.len()];
+        Ok(Some(EncodedField { number, value, encoded }))
     }
 
     /// Returns number and value of the next field; none at the end of the message.
