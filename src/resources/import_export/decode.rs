@@ -6,7 +6,8 @@ use serde_json::value::RawValue;
 
 use crate::api::{Evidence, GROUP_VERSION, Image, ImageStream};
 use crate::machinery::value;
-use crate::meta::Kind;
+use crate::meta::protobuf::UnknownFields;
+use crate::meta::{Kind, ObjectMeta};
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 
@@ -19,6 +20,32 @@ pub enum StoredObject {
     Stream(Box<ImageStream>),
     /// The unproved form of an image that a proof replaced.
     Superseded(Box<Image>),
+}
+
+impl StoredObject {
+    /// The metadata.
+    pub fn metadata(&self) -> &ObjectMeta {
+        match self {
+            Self::Image(image) | Self::Superseded(image) => &image.metadata,
+            Self::Stream(stream) => &stream.metadata,
+        }
+    }
+
+    /// The metadata for changes.
+    pub fn metadata_mut(&mut self) -> &mut ObjectMeta {
+        match self {
+            Self::Image(image) | Self::Superseded(image) => &mut image.metadata,
+            Self::Stream(stream) => &mut stream.metadata,
+        }
+    }
+
+    /// The fields in the stored protobuf that this version does not know.
+    pub fn unknown_fields(&self) -> &UnknownFields {
+        match self {
+            Self::Image(image) | Self::Superseded(image) => &image.unknown_fields,
+            Self::Stream(stream) => &stream.unknown_fields,
+        }
+    }
 }
 
 /// The reason why a value cannot be decoded.

@@ -2,37 +2,58 @@
 
 use serde::Serialize;
 
+use super::decode::StoredObject;
 use crate::api::{GROUP_VERSION, Image, ImageStream};
 use crate::domain::unproved;
 use crate::machinery::json;
 use crate::meta::Kind;
+use crate::resources::openshift_layout::StoredForm;
 use crate::resources::stored_entry::StoredEntry;
 use crate::resources::strategies::{EVIDENCE, UNPROVED};
 use crate::resources::superseded_images::SUPERSEDED_IMAGE;
 use crate::store::{Entry, Key};
 
-/// Encodes an entry as a line with its newline; none for derived rows and sources of
-/// imported tags.
+/// The object of an entry in a store with objects of this form, without its resourceVersion; none
+/// for derived rows and sources of imported tags.
 ///
 /// # Errors
 /// A sentence for an entry that this version does not know.
-pub fn encode_line(entry: &Entry) -> Result<Option<Vec<u8>>, String> {
-    match StoredEntry::read(entry)? {
-        // Always with the evidence: without the field, an import would vouch for the image.
-        StoredEntry::Image(image) => {
-            Ok(Some(of(Image::KIND, Some((EVIDENCE, &image.evidence)), &*image)))
-        }
-        StoredEntry::Superseded(image) => {
-            Ok(Some(of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &*image)))
-        }
-        StoredEntry::Stream(stream) => {
-            let unproved = unproved::stored(&stream);
-            let field = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
-            Ok(Some(of(ImageStream::KIND, field, &*stream)))
-        }
+pub fn read_object(entry: &Entry, stored_form: StoredForm) -> Result<Option<StoredObject>, String> {
+    Ok(match StoredEntry::read(entry, stored_form)? {
+        StoredEntry::Image(image) => Some(StoredObject::Image(image)),
+        StoredEntry::Superseded(image) => Some(StoredObject::Superseded(image)),
+        StoredEntry::Stream(stream) => Some(StoredObject::Stream(stream)),
         // The next import makes sources again.
-        StoredEntry::Derived | StoredEntry::Sources => Ok(None),
-        StoredEntry::Unknown => Err(format!("this version does not know the key {}", entry.key)),
+        StoredEntry::Derived | StoredEntry::Sources => None,
+        StoredEntry::Unknown => {
+            return Err(format!("this version does not know the key {}", entry.key));
+        }
+    })
+}
+
+/// Encodes an object as a line with its newline.
+pub fn encode_object(object: &StoredObject) -> Vec<u8> {
+    match object {
+        // Always with the evidence: without the field, an import would vouch for the image.
+        StoredObject::Image(image) => of(Image::KIND, Some((EVIDENCE, &image.evidence)), &**image),
+        StoredObject::Superseded(image) => {
+            of(SUPERSEDED_IMAGE, Some((EVIDENCE, &image.evidence)), &**image)
+        }
+        StoredObject::Stream(stream) => {
+            let unproved = unproved::stored(stream);
+            let field = (!unproved.is_empty()).then_some((UNPROVED, &unproved));
+            of(ImageStream::KIND, field, &**stream)
+        }
+    }
+}
+
+/// Encodes the part of an object that is in the API, with kind and apiVersion.
+pub fn encode_for_api(object: &StoredObject) -> Vec<u8> {
+    const NO_FIELD: Option<(&str, &())> = None;
+    match object {
+        StoredObject::Image(image) => of(Image::KIND, NO_FIELD, &**image),
+        StoredObject::Superseded(image) => of(SUPERSEDED_IMAGE, NO_FIELD, &**image),
+        StoredObject::Stream(stream) => of(ImageStream::KIND, NO_FIELD, &**stream),
     }
 }
 

@@ -25,8 +25,9 @@ use crate::registry::object_change::{ObjectChange, WriteEffect};
 use crate::registry::object_store::ObjectStore;
 use crate::registry::strategy::Strategy;
 use crate::resources::catalog::Catalog;
+use crate::resources::openshift_layout::StoredForm;
 use crate::resources::superseded_images::{self, SUPERSEDED_IMAGE};
-use crate::store::{Change, Charge, Key};
+use crate::store::{Change, Charge, Key, Store};
 
 /// The treatment of objects that already exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,15 @@ pub enum Imported {
     Replaced,
 }
 
+/// The origin of imported images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImageOrigin {
+    /// Clients, as of a create: computed fields are completed.
+    Clients,
+    /// A store, whose images stay as they are.
+    Store,
+}
+
 /// An import into a catalog.
 pub struct Importer<'a> {
     /// The destination.
@@ -67,6 +77,8 @@ pub struct Importer<'a> {
     pub existing: ConflictPolicy,
     /// Selects whether objects are stored.
     pub mode: ImportMode,
+    /// The origin of images.
+    pub origin: ImageOrigin,
     /// The default creationTimestamp.
     pub now: Time,
 }
@@ -103,7 +115,8 @@ impl Importer<'_> {
         while !valid.is_empty() {
             let (batches, rest) = batches(valid, self.catalog.storage.store().max_changes());
             valid = rest;
-            for batch in join_all(batches.into_iter().map(|batch| self.store(batch))).await {
+            for batch in join_all(batches.into_iter().map(|batch| self.store_in_parts(batch))).await
+            {
                 batch.into_iter().for_each(|(place, result)| results[place] = result);
             }
         }
@@ -117,8 +130,35 @@ impl Importer<'_> {
         results
     }
 
+    /// The object as an import would store it in place of another one.
+    ///
+    /// # Errors
+    /// 422 for an object that is not valid, and 413 for one that exceeds the limits of the store.
+    pub fn prepare(&self, object: StoredObject) -> Result<StoredObject, Status> {
+        let Catalog { images, streams, storage, .. } = self.catalog;
+        let ValidObject { key, object, charge, .. } = self.validated(0, object)?;
+        let change = match &object {
+            StoredObject::Image(image) => {
+                images.change_unreadable(&key, ("", &image.metadata.name), Some(image))?
+            }
+            StoredObject::Stream(stream) => {
+                let ObjectMeta { namespace, name, .. } = &stream.metadata;
+                streams.change_unreadable(&key, (namespace, name), Some(stream))?
+            }
+            StoredObject::Superseded(image) => {
+                let key = superseded_images::key(&image.metadata.name);
+                self.superseded_change(&key, &images.strategy().encode(image), &charge)
+            }
+        };
+        check_limits(&change.rows, &**storage.store())?;
+        Ok(object)
+    }
+
     fn validated(&self, place: usize, mut object: StoredObject) -> Result<ValidObject, Status> {
         let Catalog { images, streams, .. } = self.catalog;
+        if let StoredObject::Superseded(_) = object {
+            self.require_superseded_images()?;
+        }
         let (key, charge) = match &mut object {
             StoredObject::Image(image) | StoredObject::Superseded(image) => {
                 let errors = self.prepare_and_validate_image(image);
@@ -144,7 +184,9 @@ impl Importer<'_> {
         errors.append(metadata::validate_with(&image.metadata, path_segment_errors));
         errors.extend(names::new_image_name_error("metadata.name", &image.metadata.name));
         errors.append(content::digest_errors(image));
-        image_strategy::prepare_for_create(image);
+        if self.origin == ImageOrigin::Clients {
+            image_strategy::prepare_for_create(image);
+        }
         errors.append(validate::image(image, &metadata::validate));
         errors
     }
@@ -175,13 +217,36 @@ impl Importer<'_> {
         }
     }
 
+    /// Stores objects of one account in one transaction, or in several if one does not hold all of
+    /// them. Returns the result of each by its place.
+    async fn store_in_parts(
+        &self,
+        batch: Vec<ValidObject>,
+    ) -> Vec<(usize, Result<Imported, Status>)> {
+        let (mut parts, mut all) = (vec![batch], Vec::new());
+        while let Some(part) = parts.pop() {
+            let results = self.store(&part).await;
+            // The error of a transaction is that of all of its objects.
+            let is_refused =
+                results.iter().all(|(_, result)| result.as_ref().is_err_and(is_about_transaction));
+            if is_refused && part.len() > 1 {
+                let mut first = part;
+                parts.push(first.split_off(first.len() / 2));
+                parts.push(first);
+            } else {
+                all.extend(results);
+            }
+        }
+        all
+    }
+
     /// Stores objects of one account in one transaction. Returns the result of each by its place.
-    async fn store(&self, batch: Vec<ValidObject>) -> Vec<(usize, Result<Imported, Status>)> {
+    async fn store(&self, batch: &[ValidObject]) -> Vec<(usize, Result<Imported, Status>)> {
         let actor = Actor::internal("store-import", self.now);
         let keys: Vec<Key> = batch.iter().map(|object| object.key.clone()).collect();
         let attempt = |read_set: &ReadSet, _: &Admitted| {
             let (mut changes, mut results) = (Vec::new(), Vec::new());
-            for object in &batch {
+            for object in batch {
                 let result = self.decide(read_set, object).map(|(imported, change)| {
                     changes.extend(change);
                     imported
@@ -248,6 +313,7 @@ impl Importer<'_> {
     /// Imports the superseded form of an image. The proved image must be stored already and refer
     /// to it; otherwise no stream would show it.
     async fn superseded(&self, mut unproved: Image) -> Result<Imported, Status> {
+        self.require_superseded_images()?;
         let images = &self.catalog.images;
         let errors = self.prepare_and_validate_image(&mut unproved);
         images.reject_invalid(&unproved, &errors)?;
@@ -293,6 +359,18 @@ impl Importer<'_> {
         Ok(imported)
     }
 
+    /// Refuses superseded images in a store that has no evidence, which alone refers to them.
+    fn require_superseded_images(&self) -> Result<(), Status> {
+        match self.catalog.images.strategy().stored_form {
+            StoredForm::Own => Ok(()),
+            StoredForm::OpenShift => Err(Status::failure(
+                422,
+                "Invalid",
+                "the layout of openshift-apiserver has no superseded images: streams show the proved image",
+            )),
+        }
+    }
+
     fn superseded_change(&self, key: &Key, value: &[u8], charge: &Charge) -> ObjectChange {
         ObjectChange {
             resource: self.catalog.images.resource(),
@@ -302,6 +380,15 @@ impl Importer<'_> {
             charge: charge.clone(),
         }
     }
+}
+
+/// The code of a transaction that exceeds the limits of the store.
+const TOO_LARGE: u16 = 413;
+
+/// Returns true for the refusal of a whole transaction, which fewer objects may pass: it is too
+/// large, or has a value that is.
+fn is_about_transaction(status: &Status) -> bool {
+    matches!(status.code, 400 | TOO_LARGE)
 }
 
 /// The maximum number of objects in a transaction.
@@ -332,6 +419,23 @@ fn batches(
     }
     full.extend(open.into_values().filter(|batch| !batch.is_empty()));
     (full, rest)
+}
+
+/// Checks the rows of one object against the limits of the store.
+fn check_limits(rows: &[Change], store: &dyn Store) -> Result<(), Status> {
+    let (bytes, max_bytes) =
+        (rows.iter().map(Change::stored_bytes).sum::<u64>(), store.max_bytes());
+    let (count, max_count) = (rows.len(), store.max_changes());
+    let text = if bytes > max_bytes {
+        format!(
+            "it takes {bytes} bytes in one transaction, at most {max_bytes} fit: shorten the object"
+        )
+    } else if count > max_count {
+        format!("it takes {count} rows in one transaction, at most {max_count} fit")
+    } else {
+        return Ok(());
+    };
+    Err(Status::failure(TOO_LARGE, "RequestEntityTooLarge", text))
 }
 
 /// The charge for an image: the account of the namespace that pushed it first.

@@ -13,5 +13,5 @@ mod encode;
 mod importer;
 
 pub use decode::{DecodeError, StoredObject, decode_objects};
-pub use encode::{encode_line, is_exported};
-pub use importer::{ConflictPolicy, ImportMode, Imported, Importer};
+pub use encode::{encode_for_api, encode_object, is_exported, read_object};
+pub use importer::{ConflictPolicy, ImageOrigin, ImportMode, Imported, Importer};
