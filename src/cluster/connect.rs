@@ -1,11 +1,14 @@
 //! Clients of the control plane, from a kubeconfig or from the service account of the pod.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use futures_util::future::join_all;
+use jiff::Timestamp;
 use kube::Client;
 
+use super::client_certificate;
 use super::reloading_client::{ConfigSource, ReloadingClient};
 
 /// Flags of the control plane.
@@ -36,6 +39,8 @@ pub struct Clients {
     pub authentication: Client,
     /// Client for SubjectAccessReviews.
     pub authorization: Client,
+    /// URL of the control plane of `general`.
+    pub address: Arc<str>,
 }
 
 /// Reloading of the clients, whose files may change while the server runs.
@@ -85,20 +90,56 @@ impl Options {
             let (source, client) = ReloadingClient::open(ConfigSource::InCluster)
                 .await
                 .map_err(ConnectError::InCluster)?;
+            let address = source.address();
             reloads.push(source);
-            general = Some(client);
+            general = Some((client, address));
         }
-        let Some(general) =
+        let Some((general, address)) =
             general.or_else(|| authentication.clone()).or_else(|| authorization.clone())
         else {
             return Ok(None);
         };
         let clients = Clients {
-            authentication: authentication.unwrap_or_else(|| general.clone()),
-            authorization: authorization.unwrap_or_else(|| general.clone()),
+            authentication: authentication.map_or_else(|| general.clone(), |(client, _)| client),
+            authorization: authorization.map_or_else(|| general.clone(), |(client, _)| client),
             general,
+            address,
         };
         Ok(Some((clients, ClientReloads(reloads))))
+    }
+}
+
+/// Client of the server that a context of a kubeconfig names, or the current context, and its URL.
+/// Creating it opens no connection.
+///
+/// # Errors
+/// A file that cannot be used, with its flag.
+pub async fn client_of(
+    flag: &'static str,
+    kubeconfig: &Path,
+    context: Option<String>,
+) -> Result<(Client, Arc<str>), ConnectError> {
+    let source = ConfigSource::Kubeconfig { path: kubeconfig.to_owned(), context };
+    let opened = ReloadingClient::open(source).await;
+    let (source, client) = opened.map_err(|why| ConnectError::Kubeconfig {
+        flag,
+        path: kubeconfig.to_owned(),
+        why,
+    })?;
+    Ok((client, source.address()))
+}
+
+impl Options {
+    /// Expiry of the client certificates in the kubeconfigs, with the flags of the files. Leaves
+    /// out files that cannot be read, which [`Options::connect`] reports.
+    pub fn client_certificates(&self) -> Vec<(&'static str, Timestamp)> {
+        let files = [
+            ("--kubeconfig", &self.kubeconfig),
+            ("--authentication-kubeconfig", &self.authentication_kubeconfig),
+            ("--authorization-kubeconfig", &self.authorization_kubeconfig),
+        ];
+        let files = files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?)));
+        files.filter_map(|(flag, path)| Some((flag, client_certificate::expiry(path)?))).collect()
     }
 }
 
@@ -113,13 +154,14 @@ async fn from_file(
     flag: &'static str,
     path: Option<&Path>,
     reloads: &mut Vec<ReloadingClient>,
-) -> Result<Option<Client>, ConnectError> {
+) -> Result<Option<(Client, Arc<str>)>, ConnectError> {
     let Some(path) = path else {
         return Ok(None);
     };
-    let opened = ReloadingClient::open(ConfigSource::Kubeconfig(path.to_owned())).await;
+    let opened = ReloadingClient::open(ConfigSource::current_context(path)).await;
     let (source, client) =
         opened.map_err(|why| ConnectError::Kubeconfig { flag, path: path.to_owned(), why })?;
+    let address = source.address();
     reloads.push(source);
-    Ok(Some(client))
+    Ok(Some((client, address)))
 }

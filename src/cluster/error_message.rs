@@ -2,13 +2,23 @@
 
 use std::error::Error;
 
-/// Message of an error and its causes, in one line. The message of a `Status` stands alone.
+use super::failure::Unanswered;
+
+/// Message of an error and its causes, in one line. The message of a `Status` stands alone, and so
+/// does that of a request without a response, which names the address.
 pub fn error_message(error: &(dyn Error + 'static)) -> String {
+    if let Some(kube::Error::Service(inner)) = error.downcast_ref() {
+        // The library puts the name of its layer before the message.
+        return error_message(&**inner);
+    }
     let mut text = error.to_string();
     let mut next = Some(error);
     while let Some(cause) = next {
         if let Some(kube::Error::Api(status)) = cause.downcast_ref() {
             return truncated(status.message.clone());
+        }
+        if cause.is::<Unanswered>() {
+            return truncated(cause.to_string());
         }
         let more = cause.to_string();
         if !text.contains(&more) {

@@ -1,6 +1,6 @@
 //! State of namespaces, from a watch and, for those that are not active, from a live request.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,7 +42,14 @@ pub struct NamespaceReflector(Arc<NamespaceCache>);
 
 struct NamespaceCache {
     api: Api<Namespace>,
-    known: RwLock<HashMap<String, NamespaceState>>,
+    known: RwLock<HashMap<String, KnownNamespace>>,
+}
+
+/// Facts about a namespace.
+#[derive(Clone)]
+struct KnownNamespace {
+    state: NamespaceState,
+    labels: Arc<BTreeMap<String, String>>,
 }
 
 /// Timeout of a live request.
@@ -80,6 +87,46 @@ impl Namespaces {
             Some(cache) => cache.state(name).await,
         }
     }
+
+    /// Returns true if [`Namespaces::state`] would return `Active` without a request.
+    pub fn is_known_active(&self, name: &str) -> bool {
+        is_dns_label(name) && self.0.as_ref().is_none_or(|cache| cache.is_known_active(name))
+    }
+
+    /// Returns the labels of a namespace; `None` if it does not exist. Without a cluster, namespaces
+    /// have no labels.
+    ///
+    /// # Errors
+    /// The live request failed, and the cache has no labels.
+    pub async fn labels(
+        &self,
+        name: &str,
+    ) -> Result<Option<Arc<BTreeMap<String, String>>>, NamespaceUnavailable> {
+        match &self.0 {
+            _ if !is_dns_label(name) => Ok(None),
+            None => Ok(Some(Arc::default())),
+            Some(cache) => cache.labels(name).await,
+        }
+    }
+
+    /// Returns the annotations of a namespace; `None` if it does not exist. They are not cached,
+    /// because they can be large. Without a cluster, namespaces have no annotations.
+    ///
+    /// # Errors
+    /// The live request failed.
+    pub async fn annotations(
+        &self,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, NamespaceUnavailable> {
+        match &self.0 {
+            _ if !is_dns_label(name) => Ok(None),
+            None => Ok(Some(BTreeMap::new())),
+            Some(cache) => {
+                let found = cache.get(name).await?;
+                Ok(found.map(|namespace| namespace.metadata.annotations.unwrap_or_default()))
+            }
+        }
+    }
 }
 
 impl NamespaceReflector {
@@ -90,18 +137,45 @@ impl NamespaceReflector {
 }
 
 impl NamespaceCache {
+    fn is_known_active(&self, name: &str) -> bool {
+        self.known.read().get(name).is_some_and(|known| known.state == NamespaceState::Active)
+    }
+
     async fn state(&self, name: &str) -> Result<NamespaceState, NamespaceUnavailable> {
-        let known = self.known.read().get(name).copied();
+        let known = self.known.read().get(name).map(|known| known.state);
         if known == Some(NamespaceState::Active) {
             return Ok(NamespaceState::Active);
         }
-        let response = tokio::time::timeout(TIMEOUT, self.api.get_opt(name)).await;
-        let why = match response {
-            Ok(Ok(found)) => return Ok(found.as_ref().map_or(NamespaceState::Missing, state_of)),
+        match self.request(name).await {
+            Ok(found) => Ok(found.map_or(NamespaceState::Missing, |found| found.state)),
+            Err(unavailable) => known.ok_or(unavailable),
+        }
+    }
+
+    async fn labels(
+        &self,
+        name: &str,
+    ) -> Result<Option<Arc<BTreeMap<String, String>>>, NamespaceUnavailable> {
+        let known = self.known.read().get(name).map(|known| known.labels.clone());
+        match known {
+            Some(labels) => Ok(Some(labels)),
+            None => Ok(self.request(name).await?.map(|found| found.labels)),
+        }
+    }
+
+    /// Requests the facts about a namespace; `None` if it does not exist.
+    async fn request(&self, name: &str) -> Result<Option<KnownNamespace>, NamespaceUnavailable> {
+        Ok(self.get(name).await?.as_ref().map(facts_of))
+    }
+
+    /// Requests a namespace from the control plane; `None` if it does not exist.
+    async fn get(&self, name: &str) -> Result<Option<Namespace>, NamespaceUnavailable> {
+        let why = match tokio::time::timeout(TIMEOUT, self.api.get_opt(name)).await {
+            Ok(Ok(found)) => return Ok(found),
             Ok(Err(error)) => error_message(&error),
             Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
         };
-        known.ok_or_else(|| NamespaceUnavailable { name: name.to_owned(), why })
+        Err(NamespaceUnavailable { name: name.to_owned(), why })
     }
 
     async fn run(&self) {
@@ -112,13 +186,13 @@ impl NamespaceCache {
             let mut known = self.known.write();
             match event {
                 Ok(Event::Apply(namespace)) => {
-                    known.insert(name_of(&namespace), state_of(&namespace));
+                    known.insert(name_of(&namespace), facts_of(&namespace));
                 }
                 Ok(Event::Delete(namespace)) => {
                     known.remove(&name_of(&namespace));
                 }
                 Ok(Event::InitApply(namespace)) => {
-                    listed.insert(name_of(&namespace), state_of(&namespace));
+                    listed.insert(name_of(&namespace), facts_of(&namespace));
                 }
                 Ok(Event::InitDone) => *known = std::mem::take(&mut listed),
                 // The list starts over.
@@ -138,6 +212,11 @@ fn name_of(namespace: &Namespace) -> String {
     namespace.metadata.name.clone().unwrap_or_default()
 }
 
+fn facts_of(namespace: &Namespace) -> KnownNamespace {
+    let labels = namespace.metadata.labels.clone().unwrap_or_default();
+    KnownNamespace { state: state_of(namespace), labels: Arc::new(labels) }
+}
+
 fn state_of(namespace: &Namespace) -> NamespaceState {
     let phase = namespace.status.as_ref().and_then(|status| status.phase.as_deref());
     let is_ending = phase == Some("Terminating") || namespace.metadata.deletion_timestamp.is_some();
@@ -154,7 +233,11 @@ mod tests {
         let service = tower::service_fn(|request: http::Request<kube::client::Body>| async move {
             let (code, body) = match request.uri().path().rsplit('/').next() {
                 Some("lab") => {
-                    (200, json!({"metadata": {"name": "lab"}, "status": {"phase": "Active"}}))
+                    let labels = json!({"team": "a"});
+                    let annotations = json!({"owner": "eve"});
+                    let metadata =
+                        json!({"name": "lab", "labels": labels, "annotations": annotations});
+                    (200, json!({"metadata": metadata, "status": {"phase": "Active"}}))
                 }
                 Some("old") => {
                     (200, json!({"metadata": {"name": "old"}, "status": {"phase": "Terminating"}}))
@@ -178,6 +261,18 @@ mod tests {
         assert_eq!(namespaces.state("old").await.unwrap(), NamespaceState::Terminating);
         assert_eq!(namespaces.state("new").await.unwrap(), NamespaceState::Missing);
         assert_eq!(namespaces.state("No Name").await.unwrap(), NamespaceState::Missing);
+    }
+
+    #[tokio::test]
+    async fn labels_of_unknown_namespaces_are_requested() {
+        let (namespaces, _following) = Namespaces::of(client());
+        let labels = namespaces.labels("lab").await.unwrap();
+        assert_eq!(labels.unwrap().get("team").map(String::as_str), Some("a"));
+        assert_eq!(namespaces.labels("new").await.unwrap(), None);
+        assert!(namespaces.labels("down").await.is_err());
+        let annotations = namespaces.annotations("lab").await.unwrap();
+        assert_eq!(annotations.unwrap().get("owner").map(String::as_str), Some("eve"));
+        assert_eq!(namespaces.annotations("new").await.unwrap(), None);
     }
 
     #[tokio::test]

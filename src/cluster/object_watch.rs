@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::error_message;
+use super::failure::Fault;
 use crate::runtime::Backoff;
 use crate::telemetry::OnChange;
 
@@ -27,6 +28,16 @@ pub struct WatchSubject {
     pub if_forbidden: &'static str,
 }
 
+/// Failure of a watch, which goes on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{text}")]
+pub struct WatchOutage {
+    /// HTTP status of the response, if there was one.
+    pub code: Option<u16>,
+    /// Message, with the remedy if the request is forbidden.
+    pub text: String,
+}
+
 /// Watches one object: yields its state on each change, and `None` while it does not exist. The
 /// stream goes on after an error.
 pub fn watch_object<K>(
@@ -37,14 +48,15 @@ pub fn watch_object<K>(
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
-    log_outages(watcher::watch_object(api, name).backoff(backoff()), subject)
+    let states = log_outages(watcher::watch_object(api, name).backoff(backoff()), subject);
+    states.map(|state| state.map_err(|outage| outage.text))
 }
 
 /// Watches all objects of an API. The stream goes on after an error.
 pub fn watch_collection<K>(
     api: Api<K>,
     subject: WatchSubject,
-) -> impl Stream<Item = Result<Event<K>, String>> + Send
+) -> impl Stream<Item = Result<Event<K>, WatchOutage>> + Send
 where
     K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
 {
@@ -73,13 +85,14 @@ where
         let backoff = WatchBackoff(Backoff::new(FIRST_DELAY, Duration::from_secs(60)));
         events.backoff(backoff).map(move |event| Ok((at, event?))).boxed()
     });
-    log_outages(stream::select_all(watches), subject)
+    let events = log_outages(stream::select_all(watches), subject);
+    events.map(|event| event.map_err(|outage| outage.text))
 }
 
 fn log_outages<T: Send>(
     stream: impl Stream<Item = watcher::Result<T>> + Send,
     subject: WatchSubject,
-) -> impl Stream<Item = Result<T, String>> + Send {
+) -> impl Stream<Item = Result<T, WatchOutage>> + Send {
     let mut outage = OnChange::from_initial(false);
     stream.map(move |item| {
         let WatchSubject { what, if_forbidden } = subject;
@@ -92,34 +105,39 @@ fn log_outages<T: Send>(
             }
             // The history of the watch was compacted; the watcher lists again.
             Err(watcher::Error::WatchError(status)) if status.code == 410 => {
-                Err(status.message.clone())
+                Err(WatchOutage { code: Some(410), text: status.message.clone() })
             }
             Err(error) => {
-                let why = if is_forbidden(&error) {
-                    format!("{}: {if_forbidden}", error_message(&error))
-                } else {
-                    error_message(&error)
+                let code = code_of(&error);
+                let remedy = match Fault::of(&error) {
+                    Fault::Forbidden => Some(if_forbidden),
+                    fault => fault.remedy(),
                 };
+                let error = error_message(&error);
                 if outage.record(true) {
                     warn!(
                         subject = what,
-                        error = why,
-                        "watch of the control plane failed; retrying"
+                        error, remedy, "watch of the control plane failed; retrying"
                     );
                 }
-                Err(why)
+                let text = match remedy {
+                    Some(remedy) => format!("{error}: {remedy}"),
+                    None => error,
+                };
+                Err(WatchOutage { code, text })
             }
         }
     })
 }
 
-fn is_forbidden(error: &watcher::Error) -> bool {
+/// HTTP status of the response to the watch or its list.
+fn code_of(error: &watcher::Error) -> Option<u16> {
     use watcher::Error::{InitialListFailed, WatchFailed, WatchStartFailed};
     match error {
-        InitialListFailed(error) | WatchStartFailed(error) | WatchFailed(error) => {
-            matches!(error, kube::Error::Api(status) if status.code == 403)
-        }
-        _ => false,
+        InitialListFailed(kube::Error::Api(status))
+        | WatchStartFailed(kube::Error::Api(status))
+        | WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        _ => None,
     }
 }
 

@@ -1,8 +1,9 @@
 //! Client of the control plane whose files are read again while the server runs.
 //!
-//! Client certificates, keys and CAs are replaced at run time. (`kube` itself reads token files
-//! again.)
+//! Tokens, client certificates, keys and CAs are replaced at run time. (`kube` itself reads token
+//! files again, too, but keeps the newline at their end, which no header can hold.)
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,19 +12,26 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tower::Service;
 use tracing::{info, warn};
 
 use super::error_message;
+use super::failure::Unanswered;
+use crate::meta::file_error;
 use crate::runtime::{Reload, Reloadable};
 
 /// Source of a client's configuration.
 #[derive(Clone, Debug)]
 pub(super) enum ConfigSource {
     /// Kubeconfig file.
-    Kubeconfig(PathBuf),
+    Kubeconfig {
+        /// Path of the file.
+        path: PathBuf,
+        /// Name of the context; the current one if `None`.
+        context: Option<String>,
+    },
     /// Service account of the pod.
     InCluster,
 }
@@ -39,6 +47,8 @@ pub(super) struct ReloadingClient {
 struct LoadedClient {
     content: Vec<u8>,
     client: Client,
+    /// URL of the control plane.
+    address: Arc<str>,
 }
 
 /// Service that sends each request by the current client.
@@ -58,11 +68,16 @@ impl ReloadingClient {
     /// # Errors
     /// The reason why the configuration cannot be used.
     pub(super) async fn open(source: ConfigSource) -> Result<(Self, Client), String> {
-        let loaded = LoadedClient { content: source.content()?, client: source.client().await? };
+        let loaded = LoadedClient::of(&source, source.content()?).await?;
         let namespace = loaded.client.default_namespace().to_owned();
         let current = Arc::new(Reloadable::new(loaded));
         let client = Client::new(CurrentClient(current.clone()), namespace);
         Ok((Self { source, current }, client))
+    }
+
+    /// URL of the control plane.
+    pub(super) fn address(&self) -> Arc<str> {
+        self.current.with(|current| current.address.clone())
     }
 
     /// Reads the files again at intervals. Never returns.
@@ -91,16 +106,37 @@ impl ReloadingClient {
         if content == current.content {
             return Ok(current);
         }
-        Ok(LoadedClient { content, client: self.source.client().await? })
+        LoadedClient::of(&self.source, content).await
+    }
+}
+
+impl LoadedClient {
+    async fn of(source: &ConfigSource, content: Vec<u8>) -> Result<Self, String> {
+        let config = source.config().await?;
+        let address = config.cluster_url.to_string();
+        let address = address.trim_end_matches('/').into();
+        let client = Client::try_from(config).map_err(|why| error_message(&why))?;
+        Ok(Self { content, client, address })
     }
 }
 
 impl ConfigSource {
-    async fn client(&self) -> Result<Client, String> {
+    /// The current context of a kubeconfig.
+    pub(super) fn current_context(path: &Path) -> Self {
+        Self::Kubeconfig { path: path.to_owned(), context: None }
+    }
+
+    async fn config(&self) -> Result<Config, String> {
         let mut config = match self {
-            Self::Kubeconfig(path) => {
-                let content = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
-                let options = KubeConfigOptions::default();
+            Self::Kubeconfig { path, context } => {
+                let mut content = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
+                content
+                    .auth_infos
+                    .iter_mut()
+                    .filter_map(|user| user.auth_info.as_mut())
+                    .for_each(read_token);
+                let context = context.clone();
+                let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
                 Config::from_custom_kubeconfig(content, &options)
                     .await
                     .map_err(|why| error_message(&why))?
@@ -108,36 +144,62 @@ impl ConfigSource {
             Self::InCluster => Config::incluster().map_err(|why| error_message(&why))?,
         };
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        Client::try_from(config).map_err(|why| error_message(&why))
+        Ok(config)
     }
 
     /// Content of all files that a client is created from.
     fn content(&self) -> Result<Vec<u8>, String> {
         let mut all = Vec::new();
         let mut add = |path: &Path| {
-            let content =
-                std::fs::read(path).map_err(|why| format!("{}: {why}", path.display()))?;
+            let content = std::fs::read(path).map_err(|why| self.unreadable(path, &why))?;
             all.extend(content);
             Ok::<(), String>(())
         };
         match self {
             Self::InCluster => add(Path::new(POD_CA))?,
-            Self::Kubeconfig(path) => {
+            Self::Kubeconfig { path, .. } => {
                 add(path)?;
                 let config = Kubeconfig::read_from(path).map_err(|why| error_message(&why))?;
                 let authorities = config
                     .clusters
                     .into_iter()
                     .filter_map(|each| each.cluster?.certificate_authority);
-                let users = config.auth_infos.into_iter().filter_map(|each| each.auth_info);
+                let users: Vec<_> =
+                    config.auth_infos.into_iter().filter_map(|each| each.auth_info).collect();
                 let pairs =
-                    users.flat_map(|user| [user.client_certificate, user.client_key]).flatten();
-                for path in authorities.chain(pairs) {
+                    users.iter().flat_map(|user| [&user.client_certificate, &user.client_key]);
+                for path in authorities.chain(pairs.flatten().cloned()) {
                     add(Path::new(&path))?;
                 }
+                // The file of a user that the context does not name may be missing.
+                let tokens =
+                    users.iter().filter_map(|user| std::fs::read(user.token_file.as_ref()?).ok());
+                all.extend(tokens.flatten());
             }
         }
         Ok(all)
+    }
+}
+
+/// Takes the token of a user out of its file, without white space around it, as client-go does. A
+/// file that cannot be read is left to `kube`, which reports it if the context names the user.
+fn read_token(user: &mut AuthInfo) {
+    if user.token.is_none()
+        && let Some(path) = &user.token_file
+        && let Ok(token) = std::fs::read_to_string(path)
+    {
+        user.token = Some(token.trim().to_owned().into());
+    }
+}
+
+impl ConfigSource {
+    /// Message of a file that cannot be read. The caller names the kubeconfig.
+    fn unreadable(&self, path: &Path, why: &io::Error) -> String {
+        let why = file_error::reading(why);
+        match self {
+            Self::Kubeconfig { path: kubeconfig, .. } if kubeconfig == path => why,
+            _ => format!("{}: {why}", path.display()),
+        }
     }
 }
 
@@ -151,13 +213,20 @@ impl Service<Request<Body>> for CurrentClient {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let client = self.0.with(|current| current.client.clone());
-        Box::pin(async move { client.send(request).await })
+        let (client, address) =
+            self.0.with(|current| (current.client.clone(), current.address.clone()));
+        Box::pin(async move {
+            let sent = client.send(request).await;
+            sent.map_err(|error| kube::Error::Service(Unanswered::new(&address, error).into()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+
     use super::*;
 
     fn write(path: &Path, server: &str) {
@@ -170,6 +239,45 @@ mod tests {
         std::fs::write(path, config.to_string()).unwrap();
     }
 
+    /// The credentials of the next request that a listener gets.
+    fn authorization(listener: &TcpListener) -> String {
+        let mut lines = BufReader::new(listener.accept().unwrap().0).lines().map(Result::unwrap);
+        let is_header = |line: &String| line.to_ascii_lowercase().starts_with("authorization:");
+        lines.find(is_header).unwrap()
+    }
+
+    #[tokio::test]
+    async fn token_files_are_read_again_and_trimmed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, token) = (folder.path().join("kubeconfig"), folder.path().join("token"));
+        let listener = Arc::new(TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let config = serde_json::json!({
+            "clusters": [{"name": "c", "cluster": {"server": address}}],
+            "users": [
+                {"name": "u", "user": {"tokenFile": "token"}},
+                {"name": "another", "user": {"tokenFile": "missing"}},
+            ],
+            "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+            "current-context": "x",
+        });
+        std::fs::write(&path, config.to_string()).unwrap();
+        std::fs::write(&token, "first\n").unwrap();
+        let open = ReloadingClient::open(ConfigSource::current_context(&path)).await;
+        let (source, client) = open.unwrap();
+        for (next, expected) in [("  second\r\n", "first"), ("third", "second")] {
+            let listener = listener.clone();
+            let sent = std::thread::spawn(move || authorization(&listener));
+            client.apiserver_version().await.unwrap_err();
+            let sent = sent.join().unwrap();
+            assert_eq!(sent.split_once(": ").unwrap().1, format!("Bearer {expected}"));
+            std::fs::write(&token, next).unwrap();
+            assert_eq!(source.reload().await, Reload::Replaced);
+        }
+        std::fs::remove_file(&token).unwrap();
+        assert!(matches!(source.reload().await, Reload::Failed(_)));
+    }
+
     async fn refused(client: &Client) -> String {
         error_message(&client.apiserver_version().await.unwrap_err())
     }
@@ -179,11 +287,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kubeconfig");
         // The error shows which server got the request: one that hangs up, or none.
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         write(&path, &format!("http://{}", listener.local_addr().unwrap()));
         std::thread::spawn(move || drop(listener.accept()));
         let (source, client) =
-            ReloadingClient::open(ConfigSource::Kubeconfig(path.clone())).await.unwrap();
+            ReloadingClient::open(ConfigSource::current_context(&path)).await.unwrap();
         let before = refused(&client).await;
         write(&path, "http://127.0.0.1:1");
         assert_eq!(source.reload().await, Reload::Replaced);

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use tracing::{info, warn};
 
 use super::error_message;
+use super::failure::Fault;
 use crate::runtime::{FairLimit, Flow, MeteredLimiter};
 use crate::telemetry::OnChange;
 use crate::telemetry::flow_metrics::SharedLimit;
@@ -24,7 +25,12 @@ pub struct ReviewClient<K> {
     api: Api<K>,
     in_flight: MeteredLimiter,
     outage: Mutex<OutageLog>,
+    health: ReviewHealth,
 }
+
+/// Failure of the last review of one or more clients, for reports of the health.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewHealth(Arc<Mutex<Option<Fault>>>);
 
 /// Outcome of the last review and times of the last log lines, so that an outage is logged once,
 /// and frequent short ones at intervals.
@@ -43,6 +49,8 @@ pub enum ReviewError {
     Failed {
         /// HTTP status of the response, if there was one.
         code: Option<u16>,
+        /// Kind of the failure.
+        fault: Fault,
         /// Message.
         text: String,
     },
@@ -54,6 +62,8 @@ pub enum ReviewError {
     TimedOut,
 }
 
+/// Remedy if reviews are forbidden.
+pub const DELEGATOR: &str = "bind the ClusterRole system:auth-delegator to this server's user (manifests/base/rbac-server.yaml)";
 /// Timeout of a review, including retries.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Maximum time for which a review waits to be sent.
@@ -82,7 +92,18 @@ where
     pub fn new(client: Client, in_flight: u64, metrics: &Arc<Metrics>) -> Self {
         let limit = FairLimit { capacity: in_flight, queue: MAX_PENDING, wait: WAIT };
         let in_flight = MeteredLimiter::new(SharedLimit::Reviews, limit, metrics);
-        Self { api: Api::all(client), in_flight, outage: Mutex::new(OutageLog::none()) }
+        let outage = Mutex::new(OutageLog::none());
+        Self { api: Api::all(client), in_flight, outage, health: ReviewHealth::default() }
+    }
+
+    /// The same client, which reports its last review to this health.
+    pub fn reporting_to(self, health: ReviewHealth) -> Self {
+        Self { health, ..self }
+    }
+
+    /// Failure of the last review, which later reviews update.
+    pub fn health(&self) -> ReviewHealth {
+        self.health.clone()
     }
 
     /// Posts a review and returns it with its status.
@@ -97,10 +118,12 @@ where
         let outcome = match tokio::time::timeout(TIMEOUT, self.post_with_retries(review)).await {
             Ok(outcome) => outcome.map_err(|error| ReviewError::Failed {
                 code: code_of(&error),
+                fault: Fault::of(&error),
                 text: error_message(&error),
             }),
             Err(_) => Err(ReviewError::TimedOut),
         };
+        *self.health.0.lock() = outcome.as_ref().err().and_then(ReviewError::fault);
         self.log(&outcome);
         outcome
     }
@@ -129,13 +152,22 @@ where
         }
         outage.logged = outcome.is_err().then(Instant::now);
         match outcome {
-            Err(error) if error.code() == Some(403) => warn!(
-                %kind, %error,
-                "a review is forbidden: bind the ClusterRole system:auth-delegator to the user of this server"
-            ),
-            Err(error) => warn!(%kind, %error, "a review failed"),
+            Err(error) => {
+                let remedy = error.fault().and_then(|fault| match fault {
+                    Fault::Forbidden => Some(DELEGATOR),
+                    fault => fault.remedy(),
+                });
+                warn!(%kind, %error, remedy, "a review failed");
+            }
             Ok(_) => info!(%kind, "reviews succeed again"),
         }
+    }
+}
+
+impl ReviewHealth {
+    /// Kind of failure of the last review; `None` if it succeeded, or none was sent.
+    pub fn fault(&self) -> Option<Fault> {
+        *self.0.lock()
     }
 }
 
@@ -146,6 +178,15 @@ impl OutageLog {
 }
 
 impl ReviewError {
+    /// Kind of the failure; `None` if the review was not sent.
+    pub fn fault(&self) -> Option<Fault> {
+        match self {
+            Self::Failed { fault, .. } => Some(*fault),
+            Self::TimedOut => Some(Fault::NoResponse),
+            Self::TooManyPending => None,
+        }
+    }
+
     /// HTTP status of the response, if there was one.
     pub fn code(&self) -> Option<u16> {
         match self {

@@ -113,6 +113,11 @@ impl JsonPatch {
         operations.iter().map(operation).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Returns true if there are no operations.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns true if an operation has a path below one of these top-level fields, or the path of
     /// the whole document.
     pub(super) fn touches(&self, fields: &[&str]) -> bool {

@@ -1,5 +1,6 @@
 //! Patches: JSON Patch, JSON Merge Patch, strategic merge patch and apply configurations.
 
+mod admission_patch;
 mod directives;
 mod json_patch;
 mod list;
@@ -8,6 +9,7 @@ mod strategic_merge;
 
 use serde_json::{Map, Value};
 
+pub use self::admission_patch::AdmissionPatch;
 use self::directives::StrategicMergeError;
 use self::json_patch::{JsonPatch, JsonPatchError};
 use crate::machinery::body_limits;

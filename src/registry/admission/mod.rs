@@ -6,13 +6,24 @@
 //! remote calls. It runs again when the object changed in between, as admission does in
 //! `Store.Update` of k8s.io/apiserver/pkg/registry/generic/registry/store.go.
 //!
-//! To add a plugin, implement [`AdmissionPlugin`](plugin::AdmissionPlugin) in a file of this folder
-//! and add it to the list in [`Catalog::new`](crate::resources::Catalog::new).
+//! The mutating phase runs before the strategy of the type validates the object, the validating phase
+//! after it. Remote calls of both run outside of the transaction, with no lock held.
+//!
+//! To add a plugin, implement [`AdmissionPlugin`](plugin::AdmissionPlugin) in a file of this folder.
+//! Give it a [`PluginName`](selection::PluginName), whose order is that of the chain, and build it
+//! in `server/admission.rs`.
 
 pub mod attributes;
 pub mod chain;
+pub mod configuration;
 pub mod namespace_lifecycle;
+pub mod notes;
 pub mod object_quota;
+pub mod owner_references;
 pub mod plugin;
+pub mod quota;
+pub mod selection;
 #[cfg(test)]
 mod tests;
+pub mod unknown_rules;
+pub mod webhooks;

@@ -23,7 +23,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::attributes::{AdmissionAttributes, AdmissionOperation};
+use super::attributes::{AdmissionAttributes, AdmissionOperation, AdmissionPhase, AdmissionTarget};
 use super::plugin::{AdmissionPlugin, Reservation};
 use crate::meta::{GroupResource, Status, field};
 use crate::registry::actor::Actor;
@@ -171,23 +171,22 @@ impl QuotaError {
 }
 
 impl AdmissionPlugin for ObjectQuota {
-    fn handles(&self, operation: AdmissionOperation) -> bool {
-        operation == AdmissionOperation::Create
+    fn handles(&self, phase: AdmissionPhase, target: &AdmissionTarget) -> bool {
+        phase == AdmissionPhase::Validate
+            && target.operation == AdmissionOperation::Create
+            && target.resource == self.resource
     }
 
-    fn admit<'a>(
+    fn validate<'a>(
         &'a self,
         attributes: &'a AdmissionAttributes,
         _: &'a Actor,
     ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
         async move {
-            let AdmissionAttributes { resource, namespace, name, .. } = attributes;
-            if *resource != self.resource {
-                return Ok(None);
-            }
+            let AdmissionAttributes { target, namespace, name, .. } = attributes;
             match self.reserve(namespace).await {
                 Ok(reservation) => Ok(Some(Box::new(reservation) as Box<dyn Reservation>)),
-                Err(why) => Err(why.status(*resource, namespace, name)),
+                Err(why) => Err(why.status(target.resource, namespace, name)),
             }
         }
         .boxed()

@@ -1,27 +1,51 @@
 //! The contract of admission plugins.
 
-use futures_util::future::BoxFuture;
+use futures_util::FutureExt;
+use futures_util::future::{self, BoxFuture};
 
-use super::attributes::{AdmissionAttributes, AdmissionOperation};
+use super::attributes::{AdmissionAttributes, AdmissionPhase, AdmissionTarget, WriteSummary};
 use crate::meta::Status;
 use crate::registry::actor::Actor;
 use crate::registry::object_change::ObjectChange;
 use crate::store::Revision;
 
-/// A plugin of the admission chain.
+/// A plugin of the admission chain. It implements one of the phases, or both.
 pub trait AdmissionPlugin: Send + Sync {
-    /// Returns true if the plugin checks this operation. Other writes do not wait for it.
-    fn handles(&self, operation: AdmissionOperation) -> bool;
+    /// Returns true if the plugin takes part in a phase of such writes. Other writes do not wait
+    /// for it, and cost nothing.
+    fn handles(&self, phase: AdmissionPhase, target: &AdmissionTarget) -> bool;
 
-    /// Checks a write. The returned reservation is settled when the transaction ends.
+    /// Returns true if the plugin has something to check in such a write. A run of the chain copies
+    /// the objects and repeats the edit, so common writes should do without.
+    fn concerns(&self, _write: &WriteSummary<'_>) -> bool {
+        true
+    }
+
+    /// Changes or checks the requested object, before the strategy validates it. As `Admit` in
+    /// k8s.io/apiserver/pkg/admission/interfaces.go.
     ///
     /// # Errors
     /// The Status of the rejection.
-    fn admit<'a>(
+    fn mutate<'a>(
         &'a self,
-        attributes: &'a AdmissionAttributes,
-        actor: &'a Actor,
-    ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>>;
+        _attributes: &'a mut AdmissionAttributes,
+        _actor: &'a Actor,
+    ) -> BoxFuture<'a, Result<(), Status>> {
+        future::ready(Ok(())).boxed()
+    }
+
+    /// Checks the valid object. The returned reservation is settled when the transaction ends. As
+    /// `Validate` in k8s.io/apiserver/pkg/admission/interfaces.go.
+    ///
+    /// # Errors
+    /// The Status of the rejection.
+    fn validate<'a>(
+        &'a self,
+        _attributes: &'a AdmissionAttributes,
+        _actor: &'a Actor,
+    ) -> BoxFuture<'a, Result<Option<Box<dyn Reservation>>, Status>> {
+        future::ready(Ok(None)).boxed()
+    }
 
     /// Observes a change that was committed at this revision.
     fn committed(&self, _change: &ObjectChange, _revision: Revision) {}
