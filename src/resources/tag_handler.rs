@@ -5,28 +5,29 @@ use std::sync::Arc;
 
 use super::api_version::API;
 use super::catalog::Catalog;
+use super::tag_write_strategy::TagWriteStrategy;
 use crate::api::{GROUP, Image, ImageStream, TagReference};
 use crate::auth::ResourceAction;
 use crate::domain::image_metadata::FillError;
 use crate::domain::names::StreamTagName;
-use crate::domain::stream_strategy::{self, WriteTarget};
 use crate::domain::tag_edit::{self, TagWrite};
 use crate::domain::tag_view;
 use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
-use crate::meta::{GroupResource, Kind, Status, Time, field};
+use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::Actor;
-use crate::registry::admission::attributes::AdmissionAttributes;
+use crate::registry::admission::attributes::{
+    AdmissionOperation, AdmissionPhase, AdmissionStep, AdmissionTarget, WriteOrigin,
+};
+use crate::registry::admission::chain::Admitted;
 use crate::registry::metadata;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::{ReadResult, Written};
-use crate::registry::strategy::{
-    Dependencies, Dependency, DuplicateErrors, UpdateStrategy, ValidationErrors,
-};
+use crate::registry::strategy::{DuplicateErrors, UpdateStrategy};
 use crate::registry::unreadable::refuse_unsafe_delete;
 use crate::registry::verbs::{Create, Delete, Get, Update};
 use crate::registry::workload::Workload;
-use crate::registry::write::{AllowCreate, WriteOutcome, WritePurpose, WriteRequest};
+use crate::registry::write::{AllowCreate, Edited, WriteOutcome, WritePurpose, WriteRequest};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 /// A view of a tag of a stream.
@@ -36,7 +37,7 @@ pub(super) trait TagView: Kind {
     /// The plural of the kind, for error messages.
     const PLURAL_KIND: &'static str;
 
-    /// Returns true if a tag has such a view.
+    /// Returns true if a tag has such a view. Lists contain exactly these tags.
     fn exists(stream: &ImageStream, tag: &str) -> bool;
 
     /// Checks whether the view works without its image `name`.
@@ -53,6 +54,13 @@ pub(super) trait TagView: Kind {
 
     /// The tags of a stream that lists contain, in the order of their names.
     fn listed_tags(stream: &ImageStream) -> Vec<&str>;
+
+    /// Returns true if the views of both versions of a stream repeat the same content of the stream.
+    fn is_same_stream(before: &ImageStream, after: &ImageStream) -> bool;
+
+    /// Returns true if the view of a tag that both versions of its stream have differs only in content
+    /// of the stream.
+    fn is_same(before: &ImageStream, after: &ImageStream, tag: &str) -> bool;
 
     /// The field with the spec tag, and its value.
     fn spec_tag(&self) -> (&'static str, Option<&TagReference>);
@@ -146,7 +154,8 @@ impl<V: TagView> TagHandler<V> {
     }
 
     fn request(&self, purpose: WritePurpose) -> WriteRequest<'_, ImageStream> {
-        WriteRequest { strategy: &self.strategy, creation: AllowCreate::Free, purpose }
+        let (creation, origin) = (AllowCreate::Free, WriteOrigin::Derived);
+        WriteRequest { strategy: &self.strategy, creation, purpose, origin }
     }
 }
 
@@ -174,15 +183,12 @@ impl<V: TagView> Get<V> for TagHandler<V> {
 }
 
 impl<V: TagView> Create<V> for TagHandler<V> {
-    async fn create(
-        &self,
-        actor: &Actor,
-        at: &ObjectRef,
-        mut view: V,
-    ) -> Result<Written<V>, Status> {
-        let attributes = AdmissionAttributes::create(V::RESOURCE, API, at.namespace(), &view);
-        self.catalog.storage.admit_virtual(&attributes, actor).await?;
+    async fn create(&self, actor: &Actor, at: &ObjectRef, view: V) -> Result<Written<V>, Status> {
+        let chain = self.catalog.storage.chain();
+        let target = admission_target::<V>(AdmissionOperation::Create);
+        let mut view = chain.mutate_new(target, at.namespace(), view, actor).await?;
         self.prepare_new(actor, at, &mut view)?;
+        chain.validate_virtual(target, &view, actor).await?;
         let name = StreamTagName::parse_new(&view.metadata().name);
         let name = name.map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
@@ -261,7 +267,7 @@ impl<V: TagView> TagHandler<V> {
         {
             return Ok(TagUpdate::StreamMissing);
         }
-        let change = |old: Option<&ImageStream>| {
+        let change = |old: Option<&ImageStream>, admitted: &Admitted| {
             let mut stream = match old {
                 Some(old) => old.clone(),
                 None if creation == StreamCreation::Permitted => {
@@ -269,15 +275,24 @@ impl<V: TagView> TagHandler<V> {
                 }
                 None => return Err(Status::not_found(V::RESOURCE, &name.stream)),
             };
-            let Desired { object, warnings } =
-                self.desired(actor, at, edit, old, &stream, &name)?;
+            let current = CurrentTag { stored: old, stream: &stream, name: &name };
+            let (object, warnings) = match self.desired(actor, at, edit, current, admitted)? {
+                Edited::Object(object, warnings) => (object, warnings),
+                Edited::Admit(step) => return Ok(Edited::Admit(step)),
+            };
             let set = object.update(&mut stream, &name.tag)?;
-            Ok((stream, (set, warnings)))
+            Ok(Edited::Object(stream, (set, warnings)))
         };
         let written = self
             .catalog
             .streams
-            .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Store), change)
+            .write_admitted(
+                actor,
+                at.namespace(),
+                &name.stream,
+                self.request(WritePurpose::Store),
+                change,
+            )
             .await?;
         let WriteOutcome { object, warnings, extra: (set, of_fields), .. } = written;
         let view = self.view_of_written(object, &name.tag).await?;
@@ -304,47 +319,89 @@ impl<V: TagView> TagHandler<V> {
         Some(error.under(path))
     }
 
-    /// The requested view, completed and validated. If the stream is new, the rules for new tags
-    /// apply.
+    /// The requested view, completed, admitted and validated. If the stream is new, the rules for new
+    /// tags apply.
     fn desired(
         &self,
         actor: &Actor,
         at: &ObjectRef,
         edit: &UpdatedObjectInfo<V>,
-        stored: Option<&ImageStream>,
-        stream: &ImageStream,
-        name: &StreamTagName,
-    ) -> Result<Desired<V>, Status> {
+        current: CurrentTag<'_>,
+        admitted: &Admitted,
+    ) -> Result<Edited<V, Vec<String>>, Status> {
+        let CurrentTag { stored, stream, name } = current;
         let old =
             V::new(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
-        let Desired { object: mut new, warnings } =
+        let Desired { object: new, warnings } =
             edit.updated_object(Some(&ExistingObject::new(&old, API)), &actor.manager(API))?;
         metadata::check_names(at, new.metadata())?;
         check_version(&new.metadata().resource_version, stored, at.name(), V::RESOURCE)?;
+        let chain = self.catalog.storage.chain();
+        let (operation, existing) = match stored {
+            None => (AdmissionOperation::Create, None),
+            Some(_) => (AdmissionOperation::Update, Some(&old)),
+        };
+        let target = admission_target::<V>(operation);
+        let step = |phase, new: &V| {
+            let namespaced_name = (at.namespace(), at.name());
+            chain.step(admitted, (phase, target), namespaced_name, existing, Some(new))
+        };
+        if let Some(step) = step(AdmissionPhase::Mutate, &new) {
+            return Ok(Edited::Admit(step));
+        }
+        let old_meta = existing.map(|old| old.metadata());
+        let mutated = admitted
+            .find(AdmissionPhase::Mutate, &target, (at.namespace(), at.name()), old_meta)
+            .and_then(|admitted| admitted.mutated());
+        let mut new = mutated.unwrap_or(new);
+        metadata::check_names(at, new.metadata())?;
         if stored.is_none() && !edit.allows_create() {
             self.prepare_new(actor, at, &mut new)?;
-            return Ok(Desired { object: new, warnings });
+        } else {
+            self.prepare_existing(edit, stored, &old, &mut new)?;
         }
+        Ok(match step(AdmissionPhase::Validate, &new) {
+            Some(step) => Edited::Admit(step),
+            None => Edited::Object(new, warnings),
+        })
+    }
+
+    /// Completes and validates the update of a view.
+    fn prepare_existing(
+        &self,
+        edit: &UpdatedObjectInfo<V>,
+        stored: Option<&ImageStream>,
+        old: &V,
+        new: &mut V,
+    ) -> Result<(), Status> {
         metadata::prepare_update(old.metadata(), new.metadata_mut());
         if !edit.allows_create() {
             // Only applies record managed fields of a tag, and they are rejected for that.
             new.metadata_mut().managed_fields.clone_from(&old.metadata().managed_fields);
         }
-        new.prepare_update(&old);
-        let mut others = new.update_errors(&old);
-        others.extend(self.source_error(stored, &new));
-        let others = others.into();
-        reject_invalid(
-            &new,
-            &metadata::validate_update(
-                old.metadata(),
-                new.metadata(),
-                DuplicateErrors::Changes,
-                others,
-            ),
-        )?;
-        Ok(Desired { object: new, warnings })
+        new.prepare_update(old);
+        let mut others = new.update_errors(old);
+        others.extend(self.source_error(stored, new));
+        let duplicates = DuplicateErrors::Changes;
+        let errors =
+            metadata::validate_update(old.metadata(), new.metadata(), duplicates, others.into());
+        reject_invalid(new, &errors)
     }
+}
+
+/// The state that an update of a tag starts from.
+#[derive(Clone, Copy)]
+struct CurrentTag<'a> {
+    /// The stored stream; none if the update creates it.
+    stored: Option<&'a ImageStream>,
+    /// The stored stream, or an empty one.
+    stream: &'a ImageStream,
+    name: &'a StreamTagName,
+}
+
+/// The target of a write of tags for admission.
+fn admission_target<V: TagView>(operation: AdmissionOperation) -> AdmissionTarget {
+    AdmissionTarget::requested::<V>(operation, V::RESOURCE, API)
 }
 
 /// Rejects a write based on another version of the stream.
@@ -377,9 +434,9 @@ impl<V: TagView> Delete<V> for TagHandler<V> {
         let name = self.name(at)?;
         let required_uid =
             options.preconditions.as_ref().and_then(|preconditions| preconditions.uid.as_ref());
-        let edit = |old: Option<&ImageStream>| {
-            let mut stream =
-                old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?.clone();
+        let edit = |old: Option<&ImageStream>, admitted: &Admitted| {
+            let old = old.ok_or_else(|| Status::not_found(V::RESOURCE, &name.stream))?;
+            let mut stream = old.clone();
             if required_uid.is_some_and(|uid| *uid != stream.metadata.uid) {
                 return Err(Status::conflict(
                     V::RESOURCE,
@@ -388,47 +445,47 @@ impl<V: TagView> Delete<V> for TagHandler<V> {
                 ));
             }
             tag_edit::delete(&mut stream, &name, V::RESOURCE)?;
-            Ok((stream, ()))
+            Ok(match self.deletion_step(at, old, &name, admitted)? {
+                Some(step) => Edited::Admit(step),
+                None => Edited::Object(stream, ()),
+            })
         };
         self.catalog
             .streams
-            .write(actor, at.namespace(), &name.stream, self.request(WritePurpose::Delete), edit)
+            .write_admitted(
+                actor,
+                at.namespace(),
+                &name.stream,
+                self.request(WritePurpose::Delete),
+                edit,
+            )
             .await?;
         Ok(Written::status(Status::success()))
     }
 }
 
-/// The strategy for writing a stream through one of its tags: spec and status may change.
-struct TagWriteStrategy(Arc<Catalog>);
-
-impl UpdateStrategy<ImageStream> for TagWriteStrategy {
-    fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
-        match old {
-            None => stream_strategy::prepare_for_create(new),
-            Some(old) => stream_strategy::prepare_for_update(old, new, WriteTarget::Tag),
-        }
-    }
-
-    fn dependencies(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<Dependency> {
-        self.0.streams.strategy().dependencies(old, new)
-    }
-
-    fn validate(
+impl<V: TagView> TagHandler<V> {
+    /// The run of the admission chain that the deletion of a tag needs next.
+    fn deletion_step(
         &self,
-        old: Option<&ImageStream>,
-        new: &mut ImageStream,
-        others: &Dependencies<ImageStream>,
-        now: Time,
-    ) -> ValidationErrors {
-        self.0.streams.strategy().resolve(old, new, others, WriteTarget::Tag, now)
-    }
-
-    fn warnings(&self, old: Option<&ImageStream>, new: &ImageStream) -> Vec<String> {
-        self.0.streams.strategy().warnings(old, new)
-    }
-
-    fn decorate(&self, stream: &mut ImageStream) {
-        self.0.streams.strategy().decorate(stream);
+        at: &ObjectRef,
+        stream: &ImageStream,
+        name: &StreamTagName,
+        admitted: &Admitted,
+    ) -> Result<Option<Box<AdmissionStep>>, Status> {
+        let chain = self.catalog.storage.chain();
+        let target = admission_target::<V>(AdmissionOperation::Delete);
+        let phases = [AdmissionPhase::Mutate, AdmissionPhase::Validate];
+        for phase in phases.into_iter().filter(|phase| chain.handles(*phase, &target)) {
+            let old =
+                V::new(stream, &name.tag, None).map_err(|why| Status::internal(why.to_string()))?;
+            let name = (at.namespace(), at.name());
+            let step = chain.step(admitted, (phase, target), name, Some(&old), None);
+            if step.is_some() {
+                return Ok(step);
+            }
+        }
+        Ok(None)
     }
 }
 

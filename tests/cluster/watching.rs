@@ -4,7 +4,7 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 
 use super::objects::{self, V1};
-use super::places::{WORKSHOP, places};
+use super::places::{Place, WORKSHOP, places};
 use super::site::shared;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
@@ -62,6 +62,60 @@ async fn kubectl_waits_for_what_is_to_become_true() {
         waiting.expect_watch();
         place.run(&["delete", "imagestream/awaited", "--wait=false"]).done();
         waiting.expect("imagestream.image.openshift.io/awaited condition met");
+    }
+}
+
+/// A stream with labels and an image under the tag `latest`.
+fn pushed(place: &Place, stream: &str) {
+    let mut object = objects::stream(stream);
+    object["metadata"]["labels"] = json!({"of": stream});
+    place.give(&["create"], &object).done();
+    let mapping = objects::mapping(stream, objects::DIGEST);
+    place.give(&["create", objects::WITHOUT_VALIDATION], &mapping).done();
+}
+
+#[tokio::test]
+async fn kubectl_watches_tags_of_streams() {
+    for place in places().await {
+        pushed(&place, "watched-tags");
+        let options = ["--watch", "--output-watch-events", "--no-headers"];
+        let selected = ["--selector=of=watched-tags", "--v=6"];
+        let all =
+            place.follow(&[&["get", "imagestreamtags"], &options[..], &selected[..]].concat());
+        all.expect_watch();
+        let one = place.follow(&[&["get", "istag/watched-tags:latest"], &options[..]].concat());
+        assert!(one.expect("ADDED").contains("watched-tags:latest"));
+        let newer = objects::mapping("watched-tags", objects::NEWER);
+        place.give(&["create", objects::WITHOUT_VALIDATION], &newer).done();
+        for following in [&all, &one] {
+            let line = following.expect("MODIFIED");
+            assert!(line.contains(objects::NEWER), "{line}");
+        }
+        place.run(&["delete", "istag/watched-tags:latest"]).done();
+        for following in [&all, &one] {
+            assert!(following.expect("DELETED").contains("watched-tags:latest"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn kubectl_waits_for_tags() {
+    for place in places().await {
+        pushed(&place, "awaited-tags");
+        for resource in ["imagestreamtag", "imagetag"] {
+            let tag = format!("{resource}/awaited-tags:latest");
+            let (delete, timeout) = ("--for=delete", "--timeout=90s");
+            let waiting = place.follow(&["wait", &tag, delete, timeout, "--v=6"]);
+            waiting.expect_watch();
+            place.run(&["delete", &tag, "--wait=false"]).done();
+            let met = format!("{resource}.image.openshift.io/awaited-tags:latest condition met");
+            waiting.expect(&met);
+            // A tag that does not exist is deleted already.
+            place.run(&["wait", &tag, delete, timeout]).done();
+            let mapping = objects::mapping("awaited-tags", objects::DIGEST);
+            place.give(&["create", objects::WITHOUT_VALIDATION], &mapping).done();
+            place.run(&["wait", &tag, "--for=create", timeout]).done();
+        }
     }
 }
 

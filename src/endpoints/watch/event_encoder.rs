@@ -56,8 +56,8 @@ impl EventFormat {
         Self { media, form, meta_version, include, definitions }
     }
 
-    /// The identifier of this format. Each property has its own bits.
-    fn encoding(self) -> EncodingId {
+    /// The number of this format. Each property has its own bits.
+    fn number(self) -> u32 {
         let media = match self.media {
             Media::Json { pretty: false } => 0,
             Media::Json { pretty: true } => 1,
@@ -67,7 +67,7 @@ impl EventFormat {
         let version = u32::from(self.meta_version == "v1");
         let (form, include) = (self.form as u32, self.include as u32);
         let definitions = self.definitions as u32;
-        EncodingId(media | form << 2 | include << 4 | definitions << 6 | version << 7)
+        media | form << 2 | include << 4 | definitions << 6 | version << 7
     }
 }
 
@@ -119,7 +119,7 @@ impl<T: Kind> EventEncoder<T> {
 
     /// The encoding of the next event.
     pub(super) fn encoding(&self) -> EncodingId {
-        self.format.encoding()
+        EncodingId { kind: T::KIND, format: self.format.number() }
     }
 
     /// Counts a sent event. Later tables omit the column definitions.
@@ -183,7 +183,9 @@ mod tests {
     use crate::api::ImageStream;
     use crate::endpoints::table::Column;
     use crate::registry::watch::tests::{StreamReader, put};
-    use crate::registry::watch::{CachedEvent, EventType};
+    use crate::registry::watch::{
+        CachedEvent, EncodedChange, EncodedEvent, EventType, Identity, Projection,
+    };
 
     const API: GroupVersion =
         GroupVersion { group: "g", name: "g/v1", version: "v1", kinds: &["ImageStream"] };
@@ -216,8 +218,16 @@ mod tests {
         encoder: &EventEncoder<ImageStream>,
         now: Time,
     ) -> Bytes {
-        let encode_event = |object: &ImageStream| encoder.event(r#type.into(), object, now);
-        change.encoded(r#type, encoder.encoding(), &StreamReader, encode_event).unwrap()
+        let encode_event = || {
+            let mut changes = Identity.changes(&change.states(r#type, &StreamReader))?;
+            let (_, object) = changes.next::<ImageStream>(&Identity)?.expect("one object changed");
+            let frame = encoder.event(r#type.into(), &object, now)?;
+            Ok(EncodedEvent::Shared([EncodedChange { name: Box::default(), frame }].into()))
+        };
+        match change.encoded(r#type, encoder.encoding(), encode_event).unwrap() {
+            EncodedEvent::Shared(events) => events[0].frame.clone(),
+            EncodedEvent::TooLarge => unreachable!("one event is always shared"),
+        }
     }
 
     #[test]

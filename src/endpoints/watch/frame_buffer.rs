@@ -9,7 +9,7 @@ use crate::endpoints::context::Transport;
 /// Frames of at least this size are sent without a copy, in bytes.
 const LARGE_FRAME_BYTES: usize = 16 << 10;
 /// The size at which a chunk of small frames is complete, in bytes.
-const CHUNK_BYTES: usize = 64 << 10;
+pub(super) const CHUNK_BYTES: usize = 64 << 10;
 
 /// Frames that are ready to be sent.
 pub(super) struct FrameBuffer {

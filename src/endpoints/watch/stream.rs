@@ -1,5 +1,6 @@
 //! The response to a watch: a stream of events.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +12,17 @@ use tracing::error;
 
 use super::event_encoder::EventEncoder;
 use super::frame::WatchEventType;
-use super::frame_buffer::FrameBuffer;
+use super::frame_buffer::{CHUNK_BYTES, FrameBuffer};
 use crate::endpoints::response::ApiResponse;
 use crate::endpoints::response_body::{Interrupted, ResponseBody};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::storage_errors::status_of_watch_error;
 use crate::registry::watch::{
-    Bookmarks, CachedEvent, EncodingId, InitialEventsEnd, ObjectWatch, WatchCursor, WatchPhase,
-    WatchScope,
+    Bookmarks, CachedEvent, EncodedChange, EncodedEvent, EncodingId, EventType, InitialEventsEnd,
+    ObjectWatch, ShownChange, ShownChanges, WatchCursor, WatchPhase, WatchScope,
 };
-use crate::registry::workload::Workload;
-use crate::store::{Revision, WatchError};
+use crate::registry::workload::{LARGE_OBJECT, Workload};
+use crate::store::{Entry, Revision, WatchError};
 
 /// The annotation of the bookmark after the initial events (KEP-3157).
 const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
@@ -29,9 +30,12 @@ const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The response to a watch.
-pub(crate) fn respond<T: Kind>(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> ApiResponse {
+pub(crate) fn respond<S: Kind, V: Kind>(
+    watch: ObjectWatch<S, V>,
+    encoder: EventEncoder<V>,
+) -> ApiResponse {
     let content_type = encoder.content_type();
-    let chunks = stream::unfold(WatchStream::new(changes, encoder), |mut watch| async move {
+    let chunks = stream::unfold(WatchStream::new(watch, encoder), |mut watch| async move {
         let chunk = watch.next_chunk().await?;
         Some((chunk, watch))
     });
@@ -39,30 +43,44 @@ pub(crate) fn respond<T: Kind>(changes: ObjectWatch<T>, encoder: EventEncoder<T>
 }
 
 /// A running watch.
-struct WatchStream<T: 'static> {
-    changes: ObjectWatch<T>,
-    encoder: EventEncoder<T>,
+struct WatchStream<S: 'static, V: 'static> {
+    watch: ObjectWatch<S, V>,
+    encoder: EventEncoder<V>,
     frames: FrameBuffer,
+    /// The rest of the last page or batch, in order. Its memory is reserved.
+    work: VecDeque<Work<S>>,
     deadline: Instant,
     /// The timer of the next bookmark or of the end.
     timer: Pin<Box<Sleep>>,
 }
 
+/// A piece of work that leads to events.
+enum Work<S> {
+    /// An object that exists at the start.
+    Object(Entry),
+    /// The end of the initial events, at their revision.
+    InitialEventsEnd(Revision, InitialEventsEnd),
+    /// A change of a stored object.
+    Change(Arc<CachedEvent<S>>),
+    /// Changes of shown objects.
+    Shown(ShownChanges<S>),
+}
+
 /// The cause of a wake-up.
-enum Wakeup<T> {
+enum Wakeup<S> {
     /// New changes, or the error that ends the watch.
-    Changes(Result<Vec<Arc<CachedEvent<T>>>, WatchError>),
+    Changes(Result<Vec<Arc<CachedEvent<S>>>, WatchError>),
     /// The timer has fired.
     Timer,
 }
 
-impl<T: Kind> WatchStream<T> {
-    fn new(changes: ObjectWatch<T>, encoder: EventEncoder<T>) -> Self {
+impl<S: Kind, V: Kind> WatchStream<S, V> {
+    fn new(watch: ObjectWatch<S, V>, encoder: EventEncoder<V>) -> Self {
         let frames = FrameBuffer::new(encoder.transport());
         let now = Instant::now();
-        let deadline = now + changes.duration;
+        let deadline = now + watch.duration;
         let timer = Box::pin(sleep_until(next_timer(now, deadline)));
-        Self { changes, encoder, frames, deadline, timer }
+        Self { watch, encoder, frames, work: VecDeque::new(), deadline, timer }
     }
 
     /// The next chunk of the body; none after the end of the watch.
@@ -71,9 +89,10 @@ impl<T: Kind> WatchStream<T> {
             return Some(Ok(chunk));
         }
         loop {
-            let result = match &self.changes.phase {
-                WatchPhase::InitialEvents(..) => self.send_initial_events().await,
-                WatchPhase::Live(..) => self.send_changes().await,
+            let result = match &self.watch.phase {
+                _ if !self.work.is_empty() => self.send_work().await,
+                WatchPhase::InitialEvents(..) => self.read_initial_page().await,
+                WatchPhase::Live(..) => self.read_changes().await,
                 WatchPhase::Ended => return None,
             };
             if let Err(status) = result
@@ -90,55 +109,47 @@ impl<T: Kind> WatchStream<T> {
     }
 
     /// The next chunk that is ready. It keeps its memory until it is sent; the rest of the memory is
-    /// released after the last chunk.
+    /// released after the last chunk. While work is left, the memory of the work covers the chunk.
     fn ready_chunk(&mut self) -> Option<Bytes> {
-        let load = &self.changes.load;
-        let Some(chunk) = self.frames.pop() else {
-            load.release();
-            return None;
-        };
-        Some(load.charge(chunk))
+        let load = &self.watch.load;
+        match self.frames.pop() {
+            Some(chunk) if self.work.is_empty() => Some(load.charge(chunk)),
+            Some(chunk) => Some(chunk),
+            None => {
+                if self.work.is_empty() {
+                    load.release();
+                }
+                None
+            }
+        }
     }
 
-    /// Sends a page of the objects that exist at the start.
-    async fn send_initial_events(&mut self) -> Result<(), Status> {
+    /// Reads a page of the objects that exist at the start.
+    async fn read_initial_page(&mut self) -> Result<(), Status> {
         let WatchPhase::InitialEvents(initial, end) =
-            std::mem::replace(&mut self.changes.phase, WatchPhase::Ended)
+            std::mem::replace(&mut self.watch.phase, WatchPhase::Ended)
         else {
             return Ok(());
         };
         if Instant::now() >= self.deadline {
             return Ok(());
         }
-        let read = self.changes.reader.clone();
         let page = initial.next().await?;
-        for entry in page.entries {
-            let mut object = read.decode(&entry)?;
-            drop(entry);
-            if self.changes.scope.selects(&object, &*read) {
-                read.decorate(&mut object);
-                let frame = self.encoder.event(WatchEventType::Added, &object, Time::now())?;
-                self.push(frame);
-            }
-        }
-        // The encoded events stay until they are sent.
-        self.changes.load.shrink_to(self.frames.bytes() as u64);
+        self.work.extend(page.entries.into_iter().map(Work::Object));
         match page.rest {
-            Some(rest) => self.changes.phase = WatchPhase::InitialEvents(rest, end),
+            Some(rest) => self.watch.phase = WatchPhase::InitialEvents(rest, end),
             None => {
-                if end == InitialEventsEnd::Bookmark {
-                    self.send_bookmark(page.revision, &[INITIAL_EVENTS_END])?;
-                }
-                self.changes.go_live(page.revision);
+                self.work.push_back(Work::InitialEventsEnd(page.revision, end));
+                self.watch.go_live(page.revision);
             }
         }
         Ok(())
     }
 
-    /// Waits for the next changes and sends them. If they need more memory than is free, the watch
-    /// drops them, waits, and reads them again.
-    async fn send_changes(&mut self) -> Result<(), Status> {
-        let ObjectWatch { scope, load, phase: WatchPhase::Live(cursor), .. } = &mut self.changes
+    /// Waits for the next changes. If they need more memory than is free, the watch drops them,
+    /// waits, and reads them again.
+    async fn read_changes(&mut self) -> Result<(), Status> {
+        let ObjectWatch { scope, load, phase: WatchPhase::Live(cursor), .. } = &mut self.watch
         else {
             return Ok(());
         };
@@ -151,11 +162,7 @@ impl<T: Kind> WatchStream<T> {
         };
         match next {
             Wakeup::Changes(Ok(changes)) => {
-                if changes.iter().any(|change| scope.must_decode(change, encoding)) {
-                    load.enter_slot().await;
-                }
-                changes.iter().try_for_each(|change| self.send_change(change))?;
-                self.changes.load.shrink_to(self.frames.bytes() as u64);
+                self.work.extend(changes.into_iter().map(Work::Change));
                 Ok(())
             }
             Wakeup::Changes(Err(why)) => Err(status_of_watch_error(why)),
@@ -163,30 +170,120 @@ impl<T: Kind> WatchStream<T> {
         }
     }
 
-    fn send_change(&mut self, change: &CachedEvent<T>) -> Result<(), Status> {
-        let (read, encoder) = (&*self.changes.reader, &self.encoder);
-        if let Some(r#type) = self.changes.scope.event_type(change, read)? {
-            let frame = change.encoded(r#type, encoder.encoding(), read, |object| {
-                encoder.event(r#type.into(), object, Time::now())
-            })?;
+    /// Sends the events of the work, or a chunk of them if there are more.
+    async fn send_work(&mut self) -> Result<(), Status> {
+        while let Some(work) = self.work.pop_front() {
+            match work {
+                Work::Object(entry) => self.send_object(&entry).await?,
+                Work::InitialEventsEnd(_, InitialEventsEnd::Silent) => {}
+                Work::InitialEventsEnd(revision, InitialEventsEnd::Bookmark) => {
+                    self.send_bookmark(revision, &[INITIAL_EVENTS_END])?;
+                }
+                Work::Change(change) => self.send_change(&change).await?,
+                Work::Shown(mut changes) => {
+                    self.send_shown(&mut changes)?;
+                    if changes.count() > 0 {
+                        self.postpone(changes);
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        // The encoded events stay until they are sent.
+        self.watch.load.shrink_to(self.frames.bytes() as u64);
+        Ok(())
+    }
+
+    async fn send_object(&mut self, entry: &Entry) -> Result<(), Status> {
+        let ObjectWatch { reader, scope, shown, load, .. } = &self.watch;
+        if entry.value.len() > LARGE_OBJECT {
+            load.enter_slot().await;
+        }
+        let object = reader.decode(entry)?;
+        if scope.selects(&object, &**reader) {
+            let existing = shown.projection.existing(Arc::new(object), entry.revision);
+            self.work.push_front(Work::Shown(existing.named(&shown.names)));
+        }
+        Ok(())
+    }
+
+    async fn send_change(&mut self, change: &CachedEvent<S>) -> Result<(), Status> {
+        let ObjectWatch { reader, scope, shown, load, .. } = &self.watch;
+        let encoding = self.encoder.encoding();
+        if scope.must_decode(change, encoding) {
+            load.enter_slot().await;
+        }
+        let Some(r#type) = scope.event_type(change, &**reader)? else {
+            return Ok(());
+        };
+        match change.encoded(r#type, encoding, || self.encode(change, r#type))? {
+            EncodedEvent::Shared(events) => {
+                let selected = |event: &&EncodedChange| {
+                    shown.names.is_empty() || shown.names.selects_name(&event.name)
+                };
+                let frames: Vec<Bytes> =
+                    events.iter().filter(selected).map(|event| event.frame.clone()).collect();
+                frames.into_iter().for_each(|frame| self.push(frame));
+            }
+            EncodedEvent::TooLarge => {
+                let changes = shown.projection.changes(&change.states(r#type, &**reader))?;
+                self.work.push_front(Work::Shown(changes.named(&shown.names)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes a change for all watches, unless it takes too much memory.
+    fn encode(&self, change: &CachedEvent<S>, r#type: EventType) -> Result<EncodedEvent, Status> {
+        let ObjectWatch { reader, shown, .. } = &self.watch;
+        let mut changes = shown.projection.changes(&change.states(r#type, &**reader))?;
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        while let Some((ShownChange { name, r#type }, object)) = changes.next(&*shown.projection)? {
+            let frame = self.encoder.event(r#type.into(), &object, Time::now())?;
+            bytes += frame.len();
+            events.push(EncodedChange { name, frame });
+            if events.len() > 1 && bytes > change.max_shared_bytes() {
+                return Ok(EncodedEvent::TooLarge);
+            }
+        }
+        Ok(EncodedEvent::Shared(events.into()))
+    }
+
+    /// Sends changes until a chunk is full. The last one is sent at once, because its encoded form
+    /// takes less memory than the stored object.
+    fn send_shown(&mut self, changes: &mut ShownChanges<S>) -> Result<(), Status> {
+        while (changes.count() == 1 || self.frames.bytes() < CHUNK_BYTES)
+            && let Some((change, object)) = changes.next(&*self.watch.shown.projection)?
+        {
+            let frame = self.encoder.event(change.r#type.into(), &object, Time::now())?;
             self.push(frame);
         }
         Ok(())
     }
 
+    /// Leaves changes for the next chunk, unless the time of the watch is over.
+    fn postpone(&mut self, changes: ShownChanges<S>) {
+        if Instant::now() < self.deadline {
+            self.work.push_front(Work::Shown(changes));
+        } else {
+            self.work.clear();
+            self.watch.phase = WatchPhase::Ended;
+        }
+    }
+
     fn on_timer(&mut self) -> Result<(), Status> {
-        let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.changes else {
+        let ObjectWatch { scope, phase: WatchPhase::Live(cursor), .. } = &mut self.watch else {
             return Ok(());
         };
         cursor.skip_unselected(scope);
         let revision = cursor.revision();
         let now = Instant::now();
         if now >= self.deadline {
-            self.changes.phase = WatchPhase::Ended;
+            self.watch.phase = WatchPhase::Ended;
         } else {
             self.timer.as_mut().reset(next_timer(now, self.deadline));
         }
-        match self.changes.bookmarks {
+        match self.watch.bookmarks {
             Bookmarks::Sent => self.send_bookmark(revision, &[]),
             Bookmarks::Never => Ok(()),
         }
@@ -194,7 +291,7 @@ impl<T: Kind> WatchStream<T> {
 
     /// Sends a bookmark: all changes up to this revision were sent.
     fn send_bookmark(&mut self, revision: Revision, annotations: &[&str]) -> Result<(), Status> {
-        let mut object = T::default();
+        let mut object = V::default();
         let metadata = object.metadata_mut();
         metadata.resource_version = revision.to_string();
         metadata
@@ -208,7 +305,8 @@ impl<T: Kind> WatchStream<T> {
 
     /// Ends the watch with an ERROR event.
     fn fail(&mut self, status: &Status) -> Result<(), Status> {
-        self.changes.phase = WatchPhase::Ended;
+        self.watch.phase = WatchPhase::Ended;
+        self.work.clear();
         if let Some(cause) = &status.hidden {
             error!(cause, "watch failed");
         }
@@ -226,12 +324,12 @@ impl<T: Kind> WatchStream<T> {
 /// Returns the next changes when the memory to send them is reserved.
 ///
 /// Cancel safe: dropping the future loses no change.
-async fn next_affordable<T: Kind>(
-    cursor: &mut WatchCursor<T>,
+async fn next_affordable<S: Kind>(
+    cursor: &mut WatchCursor<S>,
     scope: &WatchScope,
     load: &Workload,
     encoding: EncodingId,
-) -> Result<Vec<Arc<CachedEvent<T>>>, WatchError> {
+) -> Result<Vec<Arc<CachedEvent<S>>>, WatchError> {
     loop {
         let seen = cursor.revision();
         let changes = cursor.next(scope).await?;

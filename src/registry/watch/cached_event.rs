@@ -13,7 +13,7 @@ use crate::store::{Entry, Event, Key, Revision};
 
 /// Decodes the objects of a resource for watches.
 pub(crate) trait ObjectReader<T>: Send + Sync + 'static {
-    /// Decodes the object of an entry and sets its resourceVersion.
+    /// Decodes the object of an entry as responses contain it.
     ///
     /// # Errors
     /// 500 for an entry that cannot be decoded.
@@ -21,9 +21,6 @@ pub(crate) trait ObjectReader<T>: Send + Sync + 'static {
 
     /// The value of a selectable field.
     fn field(&self, object: &T, name: &str) -> String;
-
-    /// Sets fields that responses contain and the store does not.
-    fn decorate(&self, object: &mut T);
 }
 
 /// An event of the store with its decoded and encoded forms.
@@ -32,20 +29,53 @@ pub(crate) struct CachedEvent<T> {
     pub(crate) event: Event,
     previous: Lazy<T>,
     current: Lazy<T>,
-    encoded: Mutex<VecDeque<EncodedEvent>>,
+    encoded: Mutex<VecDeque<EncodingSlot>>,
 }
 
 /// The maximum number of cached encodings of an event.
 const MAX_ENCODED: usize = 4;
 
-/// The identity of an encoding. Encodings with equal numbers yield equal bytes for equal events.
+/// The identity of an encoding. Equal ones yield equal bytes for equal events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct EncodingId(pub(crate) u32);
-
-struct EncodedEvent {
-    key: (EncodingId, EventType),
-    bytes: Arc<OnceLock<Result<Bytes, Box<Status>>>>,
+pub(crate) struct EncodingId {
+    /// The kind of the shown objects.
+    pub(crate) kind: &'static str,
+    /// A number for the format of the events.
+    pub(crate) format: u32,
 }
+
+/// An encoded event of a stored object: an event for each shown object.
+#[derive(Clone)]
+pub(crate) enum EncodedEvent {
+    /// The encoded events, for all watches.
+    Shared(Arc<[EncodedChange]>),
+    /// More bytes than are worth keeping. Each watch encodes them itself, piece by piece.
+    TooLarge,
+}
+
+/// The encoded event of one shown object.
+#[derive(Clone)]
+pub(crate) struct EncodedChange {
+    /// The name of a view; empty for a stored object itself.
+    pub(crate) name: Box<str>,
+    /// The frame.
+    pub(crate) frame: Bytes,
+}
+
+/// The states of an object before and after an event, as a watch with selectors sees them.
+pub(crate) struct StoredStates<'a, T> {
+    /// The type of the event for the stored object.
+    pub(crate) r#type: EventType,
+    event: &'a CachedEvent<T>,
+    reader: &'a dyn ObjectReader<T>,
+}
+
+struct EncodingSlot {
+    key: (EncodingId, EventType),
+    encoded: Arc<EncodingLock>,
+}
+
+type EncodingLock = OnceLock<Result<EncodedEvent, Box<Status>>>;
 
 type Lazy<T> = OnceLock<Result<Arc<T>, Box<Status>>>;
 
@@ -83,11 +113,8 @@ impl<T: Kind> CachedEvent<T> {
         const FIXED: usize = 512;
         /// Copies of a value: stored, decoded, and encoded in one or two representations.
         const COPIES: usize = 4;
-        let shown = match &self.event {
-            Event::Put { entry, .. } => entry.value.len(),
-            Event::Delete { previous, .. } => previous.value.len(),
-        };
-        // Only selectors decode the previous object.
+        let shown = self.shown_bytes();
+        // Only selectors and views decode the previous object.
         FIXED + COPIES * shown + self.stored_bytes().saturating_sub(shown)
     }
 
@@ -121,57 +148,100 @@ impl<T: Kind> CachedEvent<T> {
         }
     }
 
+    /// The states of the object before and after the event, which has this type for a watch.
+    pub(crate) fn states<'a>(
+        &'a self,
+        r#type: EventType,
+        reader: &'a dyn ObjectReader<T>,
+    ) -> StoredStates<'a, T> {
+        StoredStates { r#type, event: self, reader }
+    }
+
     /// The event in this type and encoding; `encode` runs at most once for each while the result is
-    /// cached. A deleted object appears in its last state, at the revision of its deletion.
+    /// cached.
     ///
     /// # Errors
-    /// 500 for an object that cannot be decoded, and the errors of `encode`.
+    /// The errors of `encode`.
     pub(crate) fn encoded(
         &self,
         r#type: EventType,
         encoding: EncodingId,
-        reader: &dyn ObjectReader<T>,
-        encode: impl FnOnce(&T) -> Result<Bytes, Status>,
-    ) -> Result<Bytes, Status> {
-        let bytes = self.slot((encoding, r#type));
-        let encoded = bytes.get_or_init(|| {
-            let object = self.watched_object(r#type, reader).map_err(Box::new)?;
-            encode(&object).map_err(Box::new)
-        });
+        encode: impl FnOnce() -> Result<EncodedEvent, Status>,
+    ) -> Result<EncodedEvent, Status> {
+        let slot = self.slot((encoding, r#type));
+        let encoded = slot.get_or_init(|| encode().map_err(Box::new));
         encoded.clone().map_err(|status| *status)
+    }
+
+    /// The maximum size of the encoded views of an object that are shared, in bytes. The estimate of
+    /// [`CachedEvent::cost`] covers them.
+    pub(crate) fn max_shared_bytes(&self) -> usize {
+        /// Room for the views of a small object, in bytes.
+        const LEAST: usize = 4 << 10;
+        LEAST + 2 * self.shown_bytes()
     }
 
     /// The size of the event in an encoding, in bytes; none if it is not encoded yet.
     pub(crate) fn encoded_length(&self, encoding: EncodingId) -> Option<usize> {
-        let encoded = self.encoded.lock();
-        let cached = encoded.iter().filter(|cached| cached.key.0 == encoding);
-        cached.filter_map(|cached| cached.bytes.get()?.as_ref().ok().map(Bytes::len)).max()
-    }
-
-    fn slot(&self, key: (EncodingId, EventType)) -> Arc<OnceLock<Result<Bytes, Box<Status>>>> {
-        let mut encoded = self.encoded.lock();
-        if let Some(cached) = encoded.iter().find(|cached| cached.key == key) {
-            return cached.bytes.clone();
-        }
-        if encoded.len() == MAX_ENCODED {
-            encoded.pop_front();
-        }
-        let bytes = Arc::default();
-        encoded.push_back(EncodedEvent { key, bytes: Arc::clone(&bytes) });
-        bytes
-    }
-
-    fn watched_object(&self, r#type: EventType, reader: &dyn ObjectReader<T>) -> Result<T, Status> {
-        let object = if r#type == EventType::Deleted {
-            self.previous_object(reader)?
-        } else {
-            self.current_object(reader)?
+        let slots = self.encoded.lock();
+        let cached = slots.iter().filter(|cached| cached.key.0 == encoding);
+        let length = |slot: &EncodingSlot| match slot.encoded.get()?.as_ref().ok()? {
+            EncodedEvent::Shared(changes) => {
+                Some(changes.iter().map(|change| change.frame.len()).sum())
+            }
+            EncodedEvent::TooLarge => None,
         };
-        let missing = || Status::hidden(format!("the change of {} has no object", self.key()));
-        let mut object = Arc::unwrap_or_clone(object.ok_or_else(missing)?);
-        object.metadata_mut().resource_version = self.revision().to_string();
-        reader.decorate(&mut object);
-        Ok(object)
+        cached.filter_map(length).max()
+    }
+
+    fn slot(&self, key: (EncodingId, EventType)) -> Arc<EncodingLock> {
+        let mut slots = self.encoded.lock();
+        if let Some(cached) = slots.iter().find(|cached| cached.key == key) {
+            return cached.encoded.clone();
+        }
+        if slots.len() == MAX_ENCODED {
+            slots.pop_front();
+        }
+        let encoded = Arc::default();
+        slots.push_back(EncodingSlot { key, encoded: Arc::clone(&encoded) });
+        encoded
+    }
+
+    /// The size of the stored object that the event shows, in bytes.
+    fn shown_bytes(&self) -> usize {
+        match &self.event {
+            Event::Put { entry, .. } => entry.value.len(),
+            Event::Delete { previous, .. } => previous.value.len(),
+        }
+    }
+}
+
+impl<T: Kind> StoredStates<'_, T> {
+    /// The revision of the event.
+    pub(crate) fn revision(&self) -> Revision {
+        self.event.revision()
+    }
+
+    /// The object before the event; none if it did not exist or was not selected.
+    ///
+    /// # Errors
+    /// 500 if it cannot be decoded.
+    pub(crate) fn before(&self) -> Result<Option<Arc<T>>, Status> {
+        match self.r#type {
+            EventType::Added => Ok(None),
+            EventType::Modified | EventType::Deleted => self.event.previous_object(self.reader),
+        }
+    }
+
+    /// The object after the event; none if it was deleted or is not selected.
+    ///
+    /// # Errors
+    /// 500 if it cannot be decoded.
+    pub(crate) fn after(&self) -> Result<Option<Arc<T>>, Status> {
+        match self.r#type {
+            EventType::Deleted => Ok(None),
+            EventType::Added | EventType::Modified => self.event.current_object(self.reader),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use super::cached_event::ObjectReader;
 use super::cursor::WatchCursor;
 use super::initial_events::InitialEvents;
 use super::options::{Bookmarks, InitialEventsEnd, WatchOptions, WatchStart};
+use super::projection::Shown;
 use super::scope::WatchScope;
 use super::watch_cache::{EventFeed, WatchCache};
 use crate::meta::{Kind, Status};
@@ -14,17 +15,18 @@ use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
 use crate::store::{Revision, Store};
 
-/// A watch on the objects in a scope.
-pub struct ObjectWatch<T> {
+/// A watch on the stored objects of type `S` in a scope, which shows objects of type `V`.
+pub struct ObjectWatch<S, V> {
     pub(crate) scope: WatchScope,
-    pub(crate) reader: Arc<dyn ObjectReader<T>>,
-    pub(crate) phase: WatchPhase<T>,
+    pub(crate) reader: Arc<dyn ObjectReader<S>>,
+    pub(crate) shown: Shown<S, V>,
+    pub(crate) phase: WatchPhase<S>,
     pub(crate) bookmarks: Bookmarks,
     pub(crate) duration: Duration,
     /// The memory of the watch.
     pub(crate) load: Workload,
     store: Arc<dyn Store>,
-    feed: Arc<EventFeed<T>>,
+    feed: Arc<EventFeed<S>>,
 }
 
 /// The phase of a watch.
@@ -49,15 +51,16 @@ pub(crate) struct WatchSource<'a, T> {
     pub(crate) reader: Arc<dyn ObjectReader<T>>,
 }
 
-impl<T: Kind> ObjectWatch<T> {
+impl<S: Kind, V: Kind> ObjectWatch<S, V> {
     /// Starts a watch.
     ///
     /// # Errors
     /// Store failures.
     pub(crate) async fn begin(
-        source: WatchSource<'_, T>,
+        source: WatchSource<'_, S>,
         load: &Workload,
         scope: WatchScope,
+        shown: Shown<S, V>,
         options: WatchOptions,
     ) -> Result<Self, Status> {
         let WatchSource { store, cache, prefix, reader } = source;
@@ -79,7 +82,7 @@ impl<T: Kind> ObjectWatch<T> {
         let chance = uuid::Uuid::new_v4().as_u128() as u64;
         let (bookmarks, duration) = (options.bookmarks, options.duration(chance));
         let (load, store) = (load.clone(), store.clone());
-        Ok(Self { scope, reader, phase, bookmarks, duration, load, store, feed })
+        Ok(Self { scope, reader, shown, phase, bookmarks, duration, load, store, feed })
     }
 
     /// Continues with the events after a revision.

@@ -35,8 +35,6 @@ impl ObjectReader<ImageStream> for StreamReader {
     fn field(&self, _: &ImageStream, _: &str) -> String {
         String::new()
     }
-
-    fn decorate(&self, _: &mut ImageStream) {}
 }
 
 fn value(name: &str) -> Bytes {
