@@ -1,141 +1,41 @@
 //! Properties of the manifests that hold on every cluster. `tests/cluster` applies the manifests to
 //! a real API server.
 
+#[path = "manifests/chart.rs"]
+mod chart;
 #[path = "cluster/manifests/kustomize.rs"]
 mod kustomize;
 #[path = "manifests/monitoring.rs"]
 mod monitoring;
+#[path = "manifests/names.rs"]
+mod names;
 #[path = "manifests/network.rs"]
 mod network;
-#[expect(dead_code, reason = "the cluster tests use the rest")]
+#[path = "cluster/manifests/pod.rs"]
+mod pod;
+#[path = "manifests/rendered.rs"]
+mod rendered;
+#[path = "manifests/stores.rs"]
+mod stores;
 #[path = "cluster/tools.rs"]
 mod tools;
 
+use std::ffi::OsStr;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
-use std::sync::LazyLock;
 
 use clap::{Args, FromArgMatches};
 use imagestream_apiserver::auth::AlwaysAllowPaths;
 use imagestream_apiserver::server::Options;
 use imagestream_apiserver::telemetry::log;
-use jiff::SignedDuration;
-use kustomize::{build, folder, overlays};
+use kustomize::{folder, registered};
+use rendered::{Manifests, texts};
 use serde_json::{Value, json};
-use tools::Tools;
 
 const NAME: &str = "imagestream-apiserver";
 /// The UID of the image's user.
 const USER: u32 = 65532;
-
-static KUBECTL: LazyLock<PathBuf> =
-    LazyLock::new(|| Tools::find().expect("kubectl is built").path("kubectl"));
-
-/// The objects of a kustomization, with its name for messages.
-struct Manifests {
-    place: String,
-    objects: Vec<Value>,
-}
-
-impl Manifests {
-    fn of(folder: &Path) -> Self {
-        let place = folder.display().to_string();
-        Self { place, objects: build(&KUBECTL, folder) }
-    }
-
-    /// The embedded overlay with a component by name.
-    fn with_component(component: &str) -> Self {
-        Self::with(&format!("components/{component}"))
-    }
-
-    /// The embedded overlay with the component in a folder.
-    fn with(component: &str) -> Self {
-        let own = tempfile::tempdir().expect("a temporary folder can be created");
-        let real = own.path().canonicalize().expect("the folder exists");
-        let manifests = folder().canonicalize().expect("the manifests exist");
-        // Kustomize accepts only relative paths.
-        let up = "../".repeat(real.components().count() - 1);
-        let at = |inner: &str| {
-            format!("{up}{}", manifests.join(inner).display().to_string().trim_start_matches('/'))
-        };
-        let text = json!({
-            "resources": [at("overlays/embedded")],
-            "components": [at(component)],
-        });
-        fs::write(real.join("kustomization.yaml"), text.to_string())
-            .expect("the file can be written");
-        Self { place: format!("embedded with {component}"), objects: build(&KUBECTL, &real) }
-    }
-
-    fn of_kind(&self, kind: &str) -> impl Iterator<Item = &Value> {
-        self.objects.iter().filter(move |object| object["kind"] == kind)
-    }
-
-    /// The only object of the kind.
-    fn the(&self, kind: &str) -> &Value {
-        let found: Vec<&Value> = self.of_kind(kind).collect();
-        assert_eq!(found.len(), 1, "{}: exactly one {kind}", self.place);
-        found[0]
-    }
-
-    fn pod(&self) -> &Value {
-        &self.the("Deployment")["spec"]["template"]["spec"]
-    }
-
-    fn container(&self) -> &Value {
-        let containers = self.pod()["containers"].as_array().expect("the pod has containers");
-        assert_eq!(containers.len(), 1, "{}: exactly one container", self.place);
-        &containers[0]
-    }
-
-    fn arguments(&self) -> Vec<&str> {
-        texts(&self.container()["args"])
-    }
-
-    /// The value of a flag. Panics unless the flag is given exactly once.
-    fn flag(&self, name: &str) -> &str {
-        let start = format!("--{name}=");
-        let values: Vec<&str> =
-            self.arguments().iter().filter_map(|each| each.strip_prefix(&*start)).collect();
-        assert_eq!(values.len(), 1, "{}: --{name} is given once", self.place);
-        values[0]
-    }
-
-    fn duration(&self, name: &str) -> SignedDuration {
-        self.flag(name).parse().expect("the flag is a duration")
-    }
-
-    /// The rules of all roles in these manifests that are bound to the server's service account.
-    fn rules_of_the_server(&self) -> Vec<&Value> {
-        let bindings = self.of_kind("ClusterRoleBinding").chain(self.of_kind("RoleBinding"));
-        let roles: Vec<&Value> = bindings
-            .inspect(|binding| {
-                assert_eq!(texts_of(&binding["subjects"], "name"), [NAME], "{}", self.place)
-            })
-            .map(|binding| &binding["roleRef"])
-            .collect();
-        let is_bound = |role: &&Value| {
-            roles.iter().any(|bound| {
-                bound["kind"] == role["kind"] && bound["name"] == role["metadata"]["name"]
-            })
-        };
-        let found = self.of_kind("ClusterRole").chain(self.of_kind("Role")).filter(is_bound);
-        found.flat_map(|role| role["rules"].as_array().expect("a role has rules")).collect()
-    }
-}
-
-fn texts(list: &Value) -> Vec<&str> {
-    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter().map(|each| each.as_str().expect("the value is a list of strings")).collect()
-}
-
-fn texts_of<'a>(list: &'a Value, key: &str) -> Vec<&'a str> {
-    let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
-    list.iter()
-        .map(|each| each[key].as_str().expect("each item has the field as a string"))
-        .collect()
-}
 
 /// Reports whether the rule covers the resource, with wildcards.
 fn is_about(rule: &Value, group: &str, resource: &str) -> bool {
@@ -144,17 +44,19 @@ fn is_about(rule: &Value, group: &str, resource: &str) -> bool {
     any("apiGroups", group) && any("resources", resource)
 }
 
+/// All overlays, registered.
 fn all() -> Vec<Manifests> {
-    overlays().iter().map(|overlay| Manifests::of(overlay)).collect()
+    registered().iter().map(|overlay| Manifests::of(overlay)).collect()
 }
 
+/// An overlay by name, registered.
 fn overlay(name: &str) -> Manifests {
-    Manifests::of(&folder().join("overlays").join(name))
+    Manifests::of(&folder().join("registered").join(name))
 }
 
 /// Runs `serve` with the arguments followed by `--help`: clap parses the arguments and nothing is
 /// started.
-fn parse(arguments: &[&str]) -> Output {
+fn parse(arguments: &[impl AsRef<OsStr>]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
     command.args(arguments).arg("--help").output().expect("the binary can be run")
 }
@@ -176,6 +78,19 @@ fn nothing_turns_the_verification_of_certificates_off() {
         let text = fs::read_to_string(path).expect("a manifest is text");
         assert!(!text.contains("insecureSkipTLSVerify"), "{}", path.display());
     });
+}
+
+/// An APIService without a ready server breaks discovery, so it is applied in a second step.
+#[test]
+fn overlays_register_the_server_only_in_the_second_step() {
+    for registered in registered() {
+        let name = registered.file_name().expect("a folder has a name");
+        let first = Manifests::of(&folder().join("overlays").join(name));
+        assert_eq!(first.of_kind("APIService").count(), 0, "{}", first.place);
+        let mut second = Manifests::of(&registered);
+        second.objects.retain(|object| object["kind"] != "APIService");
+        assert_eq!(first.objects, second.objects, "{}", first.place);
+    }
 }
 
 #[test]
@@ -254,6 +169,7 @@ fn nobody_is_anonymous_and_probes_need_no_user() {
             let path = manifests.container()[probe]["httpGet"]["path"]
                 .as_str()
                 .expect("the probe has a path");
+            let path = path.split('?').next().unwrap_or_default();
             assert!(open.contain(path), "{}: {probe} requests {path}", manifests.place);
         }
     }
@@ -321,33 +237,6 @@ fn the_pod_is_locked_down() {
     }
 }
 
-/// Only one process can open the store. Every written path lies in the one writable volume.
-#[test]
-fn the_embedded_store_has_one_process_and_a_volume() {
-    for manifests in all() {
-        let deployment = &manifests.the("Deployment")["spec"];
-        assert_eq!(deployment["replicas"], 1, "{}", manifests.place);
-        assert_eq!(deployment["strategy"], json!({ "type": "Recreate" }), "{}", manifests.place);
-        assert!(manifests.flag("data-dir").starts_with("/data/"), "{}", manifests.place);
-        let mounts = manifests.container()["volumeMounts"]
-            .as_array()
-            .expect("the container has volume mounts");
-        let written: Vec<&Value> =
-            mounts.iter().filter(|mount| mount["readOnly"] != true).collect();
-        assert_eq!(
-            written,
-            [&json!({ "mountPath": "/data", "name": "data" })],
-            "{}",
-            manifests.place
-        );
-        let claim = &manifests.the("PersistentVolumeClaim")["metadata"]["name"];
-        let volumes = manifests.pod()["volumes"].as_array().expect("the pod has volumes");
-        assert!(
-            volumes.iter().any(|volume| &volume["persistentVolumeClaim"]["claimName"] == claim)
-        );
-    }
-}
-
 /// With `minAvailable`, or if an unready pod counted, the node of a single replica could never be
 /// drained.
 #[test]
@@ -389,11 +278,7 @@ fn the_server_reads_secrets_only_with_the_component() {
     for manifests in all() {
         let rules = manifests.rules_of_the_server();
         assert!(!rules.is_empty(), "{}: the server has rights", manifests.place);
-        assert!(
-            !rules.iter().any(|rule| is_about(rule, "", "secrets")),
-            "{}: {rules:?}",
-            manifests.place
-        );
+        assert!(!rules.iter().any(is_any_secret), "{}: {rules:?}", manifests.place);
     }
     let manifests = Manifests::with_component("secrets-reader");
     let rules = manifests.rules_of_the_server();
@@ -433,14 +318,14 @@ fn the_server_changes_its_own_api_service_and_no_other() {
         verbs.dedup();
         verbs
     };
-    for name in ["embedded", "kind"] {
+    for name in ["embedded", "etcd", "kind"] {
         let manifests = overlay(name);
         assert_eq!(verbs(&manifests), ["get", "list", "patch", "watch"], "{name}");
-        assert!(manifests.arguments().contains(&"--inject-ca-bundle"), "{name}");
+        assert!(manifests.has_argument("--inject-ca-bundle"), "{name}");
     }
     let manifests = overlay("cert-manager");
     assert_eq!(verbs(&manifests), ["get"]);
-    assert!(!manifests.arguments().contains(&"--inject-ca-bundle"));
+    assert!(!manifests.has_argument("--inject-ca-bundle"));
 }
 
 #[test]
@@ -459,7 +344,7 @@ fn cert_manager_issues_what_pod_and_api_service_use() {
                 )
         })
         .expect("the CA comes from a Certificate of the manifests");
-    assert_eq!(texts(&certificate["spec"]["dnsNames"]), [format!("{NAME}.{NAME}.svc")]);
+    assert_eq!(texts(&certificate["spec"]["dnsNames"]), [NAME, &format!("{NAME}.{NAME}.svc")]);
     let volumes = manifests.pod()["volumes"].as_array().expect("the pod has volumes");
     let volume = volumes
         .iter()

@@ -3,6 +3,8 @@
 
 #[path = "manifests/kustomize.rs"]
 mod kustomize;
+#[path = "manifests/pod.rs"]
+pub(crate) mod pod;
 
 use std::io::Write;
 use std::path::Path;
@@ -20,7 +22,7 @@ pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
     // kube-apiserver creates kube-system, the namespace of one RoleBinding, shortly after it
     // becomes ready.
     run(&["wait", "--for=create", "namespace/kube-system", "--timeout=60s"], &[]);
-    for overlay in kustomize::overlays() {
+    for overlay in kustomize::registered() {
         // A plain API server does not have the kinds of cert-manager.
         let objects = kustomize::build(kubectl, &overlay)
             .into_iter()
@@ -47,24 +49,24 @@ pub(crate) fn check(kubectl: &Path, kubeconfig: &Path) {
             overlay.display()
         );
     }
-    let overrides = format!("--overrides={CARE}");
-    let pod = [
-        "run",
-        "care",
-        "--namespace=imagestream-apiserver",
-        "--image=dev",
-        "--restart=Never",
-        "--dry-run=server",
-    ];
-    let more =
-        ["--override-type=strategic", &overrides, "--", "store", "check", "--data-dir=/data/store"];
-    let done = run(&[&pod[..], &more].concat(), &[]);
-    assert!(done.starts_with("pod/care created"), "{done}");
+    let store = ["store", "check", "--data-dir=/data/store"];
+    for (name, overrides, arguments) in
+        [("care", CARE, &store[..]), ("check", CHECK, &["--version"])]
+    {
+        let overrides = format!("--overrides={overrides}");
+        let namespace = "--namespace=imagestream-apiserver";
+        let pod = ["run", name, namespace, "--image=dev", "--restart=Never", "--dry-run=server"];
+        let more = ["--override-type=strategic", &overrides, "--"];
+        let done = run(&[&pod[..], &more, arguments].concat(), &[]);
+        assert!(done.starts_with(&format!("pod/{name} created")), "{done}");
+    }
 }
 
 /// The overrides that manifests/OPERATIONS.md passes to `kubectl run` for a pod with the data
 /// volume.
 const CARE: &str = include_str!("../../manifests/care.json");
+/// The overrides that manifests/README.md passes to `kubectl run` for a pod that tries an image.
+const CHECK: &str = include_str!("../../manifests/check.json");
 
 fn is_of_cert_manager(object: &Value) -> bool {
     object["apiVersion"].as_str().is_some_and(|version| version.starts_with("cert-manager.io/"))

@@ -10,12 +10,16 @@ use std::time::Duration;
 use imagestream_apiserver::telemetry::flow_metrics::SharedLimit;
 use imagestream_apiserver::telemetry::import_metrics::{ImportOutcome, ResponseClass};
 use imagestream_apiserver::telemetry::metrics::{Certificate, Delegated, Metrics, RequestLabels};
-use imagestream_apiserver::telemetry::usage_metrics::{FileUsage, ResourceLabels, ResourceUsage};
+use imagestream_apiserver::telemetry::usage_metrics::{
+    FileUsage, QuotaGauges, ResourceLabels, ResourceUsage,
+};
 use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 
-use super::{KUBECTL, Manifests, NAME, build, folder, texts, texts_of};
+use super::NAME;
+use super::kustomize::{build, folder};
+use super::rendered::{KUBECTL, Manifests, texts, texts_of};
 
 static MONITORING: LazyLock<Manifests> = LazyLock::new(|| Manifests::with("monitoring"));
 
@@ -48,6 +52,7 @@ fn told() -> Series {
         revision: 1,
         compacted: 1,
     });
+    usage.set_quota(QuotaGauges { backend: "etcd3", bytes: 1, used_bytes: 1, quota_bytes: 1 });
     let imports = metrics.imports();
     imports.record_try("r.io", ImportOutcome::Imported, Duration::ZERO);
     imports.record_request("r.io", ResponseClass::None);
@@ -203,7 +208,9 @@ fn prometheus_finds_the_service_and_may_read_its_metrics() {
     let endpoint = &monitor["endpoints"][0];
     assert_eq!(endpoint["port"], MONITORING.the("Service")["spec"]["ports"][0]["name"]);
     assert_eq!([&endpoint["scheme"], &endpoint["path"]], ["https", "/metrics"]);
-    assert_eq!(endpoint["tlsConfig"]["serverName"], format!("{NAME}.{NAME}.svc"));
+    // The name without the namespace, so that the namespace can be another one.
+    assert_eq!(endpoint["tlsConfig"]["serverName"], NAME);
+    assert_eq!(labels[monitor["jobLabel"].as_str().expect("the job is a label")], NAME);
     assert_eq!(
         endpoint["tlsConfig"]["insecureSkipVerify"],
         Value::Null,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{Manifests, all};
+use crate::all;
+use crate::rendered::Manifests;
 
 /// The policy with this name.
 fn policy<'a>(manifests: &'a Manifests, name: &str) -> &'a Value {

@@ -11,11 +11,11 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("manifests")
 }
 
-/// The folders of all overlays.
-pub(crate) fn overlays() -> Vec<PathBuf> {
-    let folders = fs::read_dir(folder().join("overlays")).expect("the overlays can be listed");
+/// The folders of all overlays with the registration.
+pub(crate) fn registered() -> Vec<PathBuf> {
+    let folders = fs::read_dir(folder().join("registered")).expect("the folder can be listed");
     let mut folders: Vec<PathBuf> =
-        folders.map(|entry| entry.expect("the overlays can be listed").path()).collect();
+        folders.map(|entry| entry.expect("the folder can be listed").path()).collect();
     folders.sort();
     assert!(!folders.is_empty(), "no overlay found");
     folders
