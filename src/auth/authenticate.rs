@@ -15,12 +15,13 @@ use tracing::{debug, warn};
 use super::bearer::{self, Bearer};
 use super::front_proxy::{FrontProxy, ProxyRejection};
 use super::impersonate;
+use super::invalid_credential::{InvalidCredential, InvalidCredentials};
 use super::token_file::TokenFile;
 use super::token_reviews::TokenReviews;
 use super::trust::{PeerCertificates, Trust};
 use super::trust_controller::TrustState;
 use super::user::User;
-use crate::cluster::ReviewError;
+use crate::cluster::{ReviewError, ReviewHealth};
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::Metrics;
 
@@ -32,7 +33,7 @@ pub enum AuthenticationOutcome {
     /// No credentials.
     Anonymous,
     /// Credentials that are all invalid.
-    Invalid,
+    Invalid(InvalidCredentials),
     /// No valid credentials, and the review of a token failed.
     Unavailable(Arc<ReviewError>),
 }
@@ -67,7 +68,7 @@ enum CertificateIdentity {
     /// User named by the certificate.
     Direct(Arc<User>),
     /// Certificate that proves nothing.
-    Invalid,
+    Invalid(InvalidCredential),
     /// No certificate, or no CA to verify it with.
     Absent,
 }
@@ -117,7 +118,7 @@ impl Authenticator {
     ) -> AuthenticatorResponse {
         let authentication =
             |outcome| AuthenticatorResponse { outcome, via_front_proxy: false, warning: None };
-        let mut is_invalid = match self.certificate_identity(headers, peer, now) {
+        let mut invalid = match self.certificate_identity(headers, peer, now) {
             CertificateIdentity::Proxied(user) => {
                 return AuthenticatorResponse {
                     via_front_proxy: true,
@@ -127,14 +128,14 @@ impl Authenticator {
             CertificateIdentity::Direct(user) => {
                 return authentication(AuthenticationOutcome::User(user));
             }
-            CertificateIdentity::Invalid => true,
-            CertificateIdentity::Absent => false,
+            CertificateIdentity::Invalid(error) => vec![error],
+            CertificateIdentity::Absent => Vec::new(),
         };
         let in_header = bearer::of_header(headers);
         let mut tokens = Vec::new();
         match bearer::of_websocket(headers) {
             Ok(token) => tokens.extend(token),
-            Err(()) => is_invalid = true,
+            Err(()) => invalid.push(InvalidCredential::WebSocketToken),
         }
         if let Bearer::Token(token) = &in_header {
             tokens.insert(0, token.clone());
@@ -142,16 +143,16 @@ impl Authenticator {
         let mut review_error = None;
         for token in tokens {
             match self.token_user(&token, address).await {
-                Ok(Some(user)) => return authentication(AuthenticationOutcome::User(user)),
-                Ok(None) => is_invalid = true,
+                Ok(Ok(user)) => return authentication(AuthenticationOutcome::User(user)),
+                Ok(Err(error)) => invalid.push(error),
                 Err(why) => review_error = Some(why),
             }
         }
         let warning = (in_header == Bearer::Spaced).then_some(SPACED);
         let outcome = match review_error {
             Some(why) => AuthenticationOutcome::Unavailable(why),
-            None if is_invalid => AuthenticationOutcome::Invalid,
-            None => AuthenticationOutcome::Anonymous,
+            None if invalid.is_empty() => AuthenticationOutcome::Anonymous,
+            None => AuthenticationOutcome::Invalid(InvalidCredentials(invalid)),
         };
         AuthenticatorResponse { warning, ..authentication(outcome) }
     }
@@ -177,6 +178,11 @@ impl Authenticator {
         self.trusted.clone()
     }
 
+    /// Failure of the last TokenReview; none without a control plane.
+    pub fn review_health(&self) -> Option<ReviewHealth> {
+        self.reviews.as_ref().map(TokenReviews::health)
+    }
+
     /// Identity that the certificate of the connection proves.
     fn certificate_identity(
         &self,
@@ -191,20 +197,22 @@ impl Authenticator {
         let Some(verified) = peer.verify(&trust, now) else {
             return CertificateIdentity::Absent;
         };
+        let mut error = InvalidCredential::Certificate;
         match &verified.proxy {
             Some(Ok(proxy)) => match proxy.user(headers) {
                 Ok(Some(user)) => return CertificateIdentity::Proxied(user),
-                Ok(None) => {}
+                Ok(None) => error = InvalidCredential::NoProxiedUser,
                 // The proxy must not take the place of a user whose name cannot be read.
                 Err(why) => {
                     debug!(%why, "invalid user headers of a front proxy");
-                    return CertificateIdentity::Invalid;
+                    return CertificateIdentity::Invalid(InvalidCredential::ProxyHeaders);
                 }
             },
             Some(Err(rejection)) => self.log_rejected_proxy(&trust, rejection, headers),
             None => {}
         }
-        verified.user.clone().map_or(CertificateIdentity::Invalid, CertificateIdentity::Direct)
+        let user = verified.user.clone();
+        user.map_or(CertificateIdentity::Invalid(error), CertificateIdentity::Direct)
     }
 
     /// Logs a certificate that comes with a user header and is not that of a front proxy, once for
@@ -240,16 +248,16 @@ impl Authenticator {
         );
     }
 
-    /// User of a token; `None` for an unknown token.
+    /// User of a token, or the reason why it is invalid.
     async fn token_user(
         &self,
         token: &str,
         address: IpAddr,
-    ) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
+    ) -> Result<Result<Arc<User>, InvalidCredential>, Arc<ReviewError>> {
         if let Some(user) = self.tokens.as_ref().and_then(|tokens| tokens.user(token)) {
-            return Ok(Some(user));
+            return Ok(Ok(user));
         }
-        let Some(reviews) = &self.reviews else { return Ok(None) };
+        let Some(reviews) = &self.reviews else { return Ok(Err(InvalidCredential::UnknownToken)) };
         reviews
             .user(token, address)
             .await
@@ -293,7 +301,7 @@ mod tests {
         match outcome {
             AuthenticationOutcome::User(user) => &user.name,
             AuthenticationOutcome::Anonymous => "anonymous",
-            AuthenticationOutcome::Invalid => "refused",
+            AuthenticationOutcome::Invalid(_) => "refused",
             AuthenticationOutcome::Unavailable(_) => "unreviewed",
         }
     }

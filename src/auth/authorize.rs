@@ -9,7 +9,7 @@ use kube::Client;
 
 use super::attributes::Attributes;
 use super::user::{AUTHENTICATED, MASTERS, User};
-use crate::cluster::{ReviewClient, ReviewError};
+use crate::cluster::{ReviewClient, ReviewError, ReviewHealth};
 use crate::runtime::{Flow, SingleFlight};
 use crate::telemetry::metrics::{Delegated, Metrics};
 
@@ -89,6 +89,14 @@ impl Authorizer {
             _ if self.allows_everything(user) => Some(Decision::Allowed),
             Self::AlwaysAllow => Some(Decision::DENIED),
             Self::Webhook(reviews) => reviews.decide_locally(user, attributes),
+        }
+    }
+
+    /// Failure of the last review; none without a control plane.
+    pub fn review_health(&self) -> Option<ReviewHealth> {
+        match self {
+            Self::AlwaysAllow => None,
+            Self::Webhook(reviews) => Some(reviews.reviews.health()),
         }
     }
 

@@ -3,6 +3,8 @@
 //! As `bearertoken.go` and `websocket/protocol.go` in
 //! `k8s.io/apiserver/pkg/authentication/request`.
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderValue, header};
@@ -24,9 +26,12 @@ const PROTOCOL: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// Bearer token of the `Authorization` header.
 pub(super) fn of_header(headers: &HeaderMap) -> Bearer {
-    // A token that is not UTF-8 is an invalid token, not a missing one.
     let value =
-        headers.get(header::AUTHORIZATION).map(|value| String::from_utf8_lossy(value.as_bytes()));
+        headers.get(header::AUTHORIZATION).map(|value| match str::from_utf8(value.as_bytes()) {
+            Ok(text) => Cow::Borrowed(text),
+            // A token that is not UTF-8 is an invalid token, not a missing one.
+            Err(_) => String::from_utf8_lossy(value.as_bytes()),
+        });
     let Some((scheme, rest)) = value.as_deref().unwrap_or_default().trim().split_once(' ') else {
         return Bearer::Absent;
     };
@@ -91,7 +96,8 @@ pub fn is_websocket(headers: &HeaderMap) -> bool {
         let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
         values.flat_map(|value| value.split(',')).any(|each| each.trim().eq_ignore_ascii_case(word))
     };
-    holds(header::CONNECTION, "upgrade") && holds(header::UPGRADE, "websocket")
+    // Few requests have an `Upgrade` header, and many a `Connection` header.
+    holds(header::UPGRADE, "websocket") && holds(header::CONNECTION, "upgrade")
 }
 
 fn protocols(headers: &HeaderMap) -> Vec<String> {

@@ -15,6 +15,7 @@ mod cluster_trust;
 mod fixtures;
 mod front_proxy;
 mod impersonate;
+mod invalid_credential;
 mod options;
 mod priority;
 mod rejection;
@@ -35,6 +36,7 @@ pub use cluster_trust::{
 };
 pub use front_proxy::{FrontProxy, HeaderNames, ProxyRejection};
 pub use impersonate::Impersonation;
+pub use invalid_credential::{InvalidCredential, InvalidCredentials};
 pub use options::{AccessOptionsError, AuthorizationMode, Options};
 pub use priority::{FlowClassifier, PriorityOptions};
 pub use rejection::Rejection;

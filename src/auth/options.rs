@@ -18,7 +18,7 @@ use super::trust_controller::{
     ClusterLookup, FrontProxyFile, TrustController, TrustFileError, TrustSource,
 };
 use crate::cluster::Clients;
-use crate::meta::duration;
+use crate::meta::{duration, file_error};
 use crate::telemetry::metrics::Metrics;
 
 /// Flags of authentication and authorization.
@@ -300,6 +300,6 @@ fn read_tokens(path: &Path) -> Result<TokenFile, AccessOptionsError> {
         path: path.into(),
         why,
     };
-    let content = std::fs::read(path).map_err(|why| error(why.to_string()))?;
+    let content = std::fs::read(path).map_err(|why| error(file_error::reading(&why)))?;
     TokenFile::parse(&content).map_err(|why| error(why.to_string()))
 }

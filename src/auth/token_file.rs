@@ -3,16 +3,26 @@
 //! As `NewCSV` in `k8s.io/apiserver/pkg/authentication/token/tokenfile/tokenfile.go`.
 
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::User;
 
-/// Tokens of a file, stored as hashes.
+/// Tokens of a file and their users.
 pub struct TokenFile {
-    users: Vec<([u8; 32], Arc<User>)>,
+    hasher: RandomState,
+    tokens: Vec<KnownToken>,
+}
+
+/// Token and its user.
+struct KnownToken {
+    /// Hash of the token with a secret key. Clients cannot predict which tokens have equal hashes,
+    /// so the time of a lookup tells nothing about a token.
+    hash: u64,
+    token: Box<str>,
+    user: Arc<User>,
 }
 
 /// Error of parsing a token file.
@@ -61,36 +71,33 @@ impl TokenFile {
             .trim(csv::Trim::All)
             .comment(Some(b'#'))
             .from_reader(content);
-        let mut users: Vec<([u8; 32], Arc<User>)> = Vec::new();
+        let mut file = Self { hasher: RandomState::new(), tokens: Vec::new() };
         for record in reader.records() {
             let record = record?;
             let line = record.position().map_or(0, csv::Position::line);
-            let (hash, user) = read_line(&record, line)?;
-            if users.iter().any(|(other, _)| *other == hash) {
+            let user = read_line(&record, line)?;
+            let (token, hash) = (&record[0], file.hasher.hash_one(&record[0]));
+            if file.find(token, hash).is_some() {
                 return Err(TokenFileError::DuplicateToken { line });
             }
-            users.push((hash, user));
+            file.tokens.push(KnownToken { hash, token: token.into(), user });
         }
-        if users.is_empty() { Err(TokenFileError::NoTokens) } else { Ok(Self { users }) }
+        if file.tokens.is_empty() { Err(TokenFileError::NoTokens) } else { Ok(file) }
     }
 
-    /// User of a token. Takes the same time for every token, valid or not.
+    /// User of a token.
     pub fn user(&self, token: &str) -> Option<Arc<User>> {
-        let hash: [u8; 32] = Sha256::digest(token).into();
-        let mut found = None;
-        for (known, user) in &self.users {
-            if bool::from(known.ct_eq(&hash)) {
-                found = Some(user);
-            }
-        }
-        found.cloned()
+        self.find(token, self.hasher.hash_one(token)).map(|known| known.user.clone())
+    }
+
+    fn find(&self, token: &str, hash: u64) -> Option<&KnownToken> {
+        self.tokens.iter().find(|known| {
+            known.hash == hash && bool::from(known.token.as_bytes().ct_eq(token.as_bytes()))
+        })
     }
 }
 
-fn read_line(
-    record: &csv::StringRecord,
-    line: u64,
-) -> Result<([u8; 32], Arc<User>), TokenFileError> {
+fn read_line(record: &csv::StringRecord, line: u64) -> Result<Arc<User>, TokenFileError> {
     if record.len() < 3 {
         return Err(TokenFileError::TooFewColumns { line, columns: record.len() });
     }
@@ -107,12 +114,12 @@ fn read_line(
         .filter(|group| !group.is_empty());
     let groups = groups.map(str::to_owned).collect();
     let user = User { name: record[1].into(), uid: record[2].into(), groups, ..User::default() };
-    Ok((Sha256::digest(&record[0]).into(), user.authenticated()))
+    Ok(user.authenticated())
 }
 
 impl fmt::Debug for TokenFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TokenFile({} tokens)", self.users.len())
+        write!(f, "TokenFile({} tokens)", self.tokens.len())
     }
 }
 
@@ -133,6 +140,21 @@ mod tests {
         assert_eq!(error(",b,c\n"), "line 1 has an empty token");
         assert_eq!(error("a,b,c\na,d,e\n"), "line 2 has the token of an earlier line");
         assert_eq!(error("\n"), "it contains no token");
+    }
+
+    #[test]
+    fn only_a_whole_token_has_a_user() {
+        let tokens = TokenFile::parse(b"secret,b,c\nsecrets,d,e\n").unwrap();
+        for (token, name) in [
+            ("secret", Some("b")),
+            ("secrets", Some("d")),
+            ("secre", None),
+            ("", None),
+            ("b", None),
+        ] {
+            let user = tokens.user(token);
+            assert_eq!(user.as_ref().map(|user| user.name.as_str()), name, "{token:?}");
+        }
     }
 
     #[test]

@@ -14,9 +14,11 @@ use kube::Client;
 use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
+use super::invalid_credential::InvalidCredential;
 use super::priority::FlowClassifier;
 use super::user::User;
-use crate::cluster::{ReviewClient, ReviewError};
+use crate::cluster::{ReviewClient, ReviewError, ReviewHealth};
+use crate::meta::excerpt;
 use crate::runtime::{Flow, SingleFlight};
 use crate::telemetry::metrics::{Delegated, Metrics};
 
@@ -54,10 +56,8 @@ struct ReviewQueue {
 /// Result of a review.
 #[derive(Clone, Debug)]
 struct TokenStatus {
-    user: Option<Arc<User>>,
-    /// True if the control plane reports an error, which it also does for invalid tokens. The
-    /// result is not cached, since the error may be temporary.
-    is_error: bool,
+    /// The error of an invalid token.
+    user: Result<Arc<User>, InvalidCredential>,
 }
 
 /// Capacity of each cache.
@@ -82,11 +82,20 @@ impl TokenReviews {
         let random = rustls::crypto::aws_lc_rs::default_provider().secure_random;
         random.fill(&mut key).expect("the system has random numbers");
         let lifetime = move |outcome: &Result<TokenStatus, _>| match outcome {
-            Ok(answer) if !answer.is_error => ttl,
-            Ok(_) | Err(_) => Duration::ZERO,
+            // The control plane gives a reason for an invalid token, but also for an error that
+            // may be temporary.
+            Ok(TokenStatus { user: Err(InvalidCredential::RejectedToken(_)) }) | Err(_) => {
+                Duration::ZERO
+            }
+            Ok(_) => ttl,
+        };
+        let health = ReviewHealth::default();
+        let reviews = |in_flight| {
+            let reviews = ReviewClient::new(client.clone(), in_flight, &metrics);
+            Arc::new(reviews.reporting_to(health.clone()))
         };
         let queue = |in_flight| ReviewQueue {
-            reviews: Arc::new(ReviewClient::new(client.clone(), in_flight, &metrics)),
+            reviews: reviews(in_flight),
             results: SingleFlight::new(CAPACITY, lifetime),
         };
         Self {
@@ -100,7 +109,12 @@ impl TokenReviews {
         }
     }
 
-    /// User of a token from a source address; `None` if the token is invalid.
+    /// Failure of the last review of a token.
+    pub fn health(&self) -> ReviewHealth {
+        self.known_queue.reviews.health()
+    }
+
+    /// User of a token from a source address, or the reason why the token is invalid.
     ///
     /// # Errors
     /// The review failed.
@@ -108,14 +122,14 @@ impl TokenReviews {
         &self,
         token: &str,
         address: IpAddr,
-    ) -> Result<Option<Arc<User>>, Arc<ReviewError>> {
+    ) -> Result<Result<Arc<User>, InvalidCredential>, Arc<ReviewError>> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Ok(None);
+            return Ok(Err(InvalidCredential::UnknownToken));
         }
         let hash: TokenHash =
             Sha256::new().chain_update(self.key).chain_update(token).finalize().into();
         let (queue, flow) = match self.valid.get(&hash) {
-            Some(valid) if Instant::now() < valid.until => return Ok(Some(valid.user.clone())),
+            Some(valid) if Instant::now() < valid.until => return Ok(Ok(valid.user.clone())),
             Some(valid) => (&self.known_queue, self.flows.of_user(&valid.user)),
             None => (&self.unknown_queue, self.flows.of_address(address)),
         };
@@ -132,7 +146,7 @@ impl TokenReviews {
                     metrics.record_delegated_request(Delegated::Authentication, code);
                 }
                 match &outcome {
-                    Ok(TokenStatus { user: Some(user), .. }) => {
+                    Ok(TokenStatus { user: Ok(user) }) => {
                         valid.insert(
                             hash,
                             Arc::new(ValidToken {
@@ -141,7 +155,9 @@ impl TokenReviews {
                             }),
                         );
                     }
-                    Ok(TokenStatus { user: None, is_error: false }) => drop(valid.remove(&hash)),
+                    Ok(TokenStatus { user: Err(InvalidCredential::UnknownToken) }) => {
+                        drop(valid.remove(&hash));
+                    }
                     // The token may still be valid.
                     Ok(_) | Err(_) => {}
                 }
@@ -164,8 +180,11 @@ async fn review(
         .status
         .unwrap_or_default();
     let user = status.user.filter(|_| status.authenticated == Some(true)).and_then(user_of);
-    let is_error = user.is_none() && status.error.is_some_and(|error| !error.is_empty());
-    Ok(TokenStatus { user, is_error })
+    let user = user.ok_or_else(|| match status.error.filter(|error| !error.is_empty()) {
+        Some(reason) => InvalidCredential::RejectedToken(excerpt::of(&reason).into()),
+        None => InvalidCredential::UnknownToken,
+    });
+    Ok(TokenStatus { user })
 }
 
 /// User of a review; `None` without a name. kube-apiserver would accept the user `""`.
@@ -182,6 +201,7 @@ mod tests {
     use super::super::fixtures::control_plane;
     use super::super::priority::PriorityOptions;
     use super::*;
+    use crate::cluster::Fault;
     use futures_util::FutureExt;
     use http_body_util::BodyExt;
     use serde_json::{Value, json};
@@ -219,7 +239,8 @@ mod tests {
             assert_eq!((user.name.as_str(), user.uid.as_str()), ("alice", "7"));
             assert_eq!(user.groups, ["devs", "system:authenticated"]);
             assert_eq!(user.extra["scopes"], ["all"]);
-            assert_eq!(reviews.user("bad", HERE).await.unwrap(), None);
+            let bad = reviews.user("bad", HERE).await.unwrap();
+            assert_eq!(bad, Err(InvalidCredential::UnknownToken));
         }
         assert_eq!(requests.load(Ordering::Relaxed), 2);
     }
@@ -229,7 +250,7 @@ mod tests {
         let (client, requests) = control_plane(review_alice);
         let reviews = reviews_of(client, TTL, Arc::default());
         for attempts in 1..3 {
-            assert_eq!(reviews.user("too early", HERE).await.unwrap(), None);
+            assert!(reviews.user("too early", HERE).await.unwrap().is_err());
             assert_eq!(requests.load(Ordering::Relaxed), attempts);
         }
     }
@@ -240,7 +261,7 @@ mod tests {
         let reviews = reviews_of(client, TTL, Arc::default());
         let users =
             futures_util::future::join_all((0..20).map(|_| reviews.user("good", HERE))).await;
-        assert!(users.into_iter().all(|user| user.unwrap().is_some()));
+        assert!(users.into_iter().all(|user| user.unwrap().is_ok()));
         assert_eq!(requests.load(Ordering::Relaxed), 1);
     }
 
@@ -259,7 +280,8 @@ mod tests {
     async fn oversized_token_is_invalid_without_a_review() {
         let (client, requests) = control_plane(review_alice);
         let reviews = reviews_of(client, TTL, Arc::default());
-        assert_eq!(reviews.user(&"x".repeat(MAX_TOKEN_BYTES + 1), HERE).await.unwrap(), None);
+        let long = "x".repeat(MAX_TOKEN_BYTES + 1);
+        assert!(reviews.user(&long, HERE).await.unwrap().is_err());
         assert_eq!(requests.load(Ordering::Relaxed), 0);
     }
 
@@ -275,7 +297,7 @@ mod tests {
         });
         assert_eq!(
             reviews_of(client, TTL, Arc::default()).user("nameless", HERE).await.unwrap(),
-            None
+            Err(InvalidCredential::UnknownToken)
         );
     }
 
@@ -307,7 +329,7 @@ mod tests {
         let kept = reviews_of(client.clone(), TTL, metrics.clone());
         let not_kept = reviews_of(client, Duration::ZERO, metrics.clone());
         for reviews in [&kept, &not_kept] {
-            assert!(reviews.user("good", HERE).await.unwrap().is_some());
+            assert!(reviews.user("good", HERE).await.unwrap().is_ok());
             // More than the queue and the cache hold.
             let tokens: Vec<String> =
                 (0..CAPACITY + 1000).map(|number| format!("stranger {number}")).collect();
@@ -318,7 +340,7 @@ mod tests {
             tokio::task::yield_now().await;
             let refused = reviews.user("another", HERE).await.unwrap_err();
             assert!(matches!(*refused, ReviewError::TooManyPending), "{refused}");
-            assert!(reviews.user("good", HERE).await.unwrap().is_some());
+            assert!(reviews.user("good", HERE).await.unwrap().is_ok());
         }
         assert_eq!(requests.load(Ordering::Relaxed), 3);
         assert!(
@@ -339,7 +361,7 @@ mod tests {
         assert!((&mut flood).now_or_never().is_none());
         tokio::task::yield_now().await;
         let there = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1));
-        assert!(reviews.user("good", there).await.unwrap().is_some());
+        assert!(reviews.user("good", there).await.unwrap().is_ok());
     }
 
     #[tokio::test]
@@ -351,10 +373,10 @@ mod tests {
             _ => review_alice(json!({"spec": {"token": "bad"}})),
         });
         let reviews = reviews_of(client, Duration::ZERO, Arc::default());
-        assert!(reviews.user("good", HERE).await.unwrap().is_some());
+        assert!(reviews.user("good", HERE).await.unwrap().is_ok());
         assert_eq!(reviews.valid.len(), 1);
         is_valid.store(0, Ordering::Relaxed);
-        assert_eq!(reviews.user("good", HERE).await.unwrap(), None);
+        assert!(reviews.user("good", HERE).await.unwrap().is_err());
         assert_eq!(reviews.valid.len(), 0);
     }
 
@@ -370,7 +392,33 @@ mod tests {
             }
         });
         let reviews = reviews_of(client, TTL, Arc::default());
-        assert!(reviews.user("good", HERE).await.unwrap().is_some());
+        assert!(reviews.user("good", HERE).await.unwrap().is_ok());
         assert_eq!(requests.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test]
+    async fn failed_review_is_reported_until_one_succeeds() {
+        let is_bound = Arc::new(AtomicUsize::new(0));
+        let bound = is_bound.clone();
+        let (client, _) = control_plane(move |review| match bound.load(Ordering::Relaxed) {
+            0 => (403, json!({"kind": "Status", "code": 403, "message": "no"})),
+            _ => review_alice(review),
+        });
+        let reviews = reviews_of(client, TTL, Arc::default());
+        assert_eq!(reviews.health().fault(), None);
+        assert!(reviews.user("good", HERE).await.is_err());
+        assert_eq!(reviews.health().fault(), Some(Fault::Forbidden));
+        is_bound.store(1, Ordering::Relaxed);
+        assert!(reviews.user("good", HERE).await.unwrap().is_ok());
+        assert_eq!(reviews.health().fault(), None);
+    }
+
+    #[tokio::test]
+    async fn reason_of_the_control_plane_is_kept_for_the_log() {
+        let (client, _) = control_plane(review_alice);
+        let reviews = reviews_of(client, TTL, Arc::default());
+        let rejected = reviews.user("expired", HERE).await.unwrap().unwrap_err();
+        let text = "the control plane rejects the bearer token: invalid bearer token";
+        assert_eq!(rejected.to_string(), text);
     }
 }

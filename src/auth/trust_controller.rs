@@ -17,6 +17,7 @@ use super::cluster_trust::{self, NAME, NAMESPACE};
 use super::front_proxy::{FrontProxy, HeaderNames};
 use super::trust::Trust;
 use crate::cluster::object_watch::{WatchSubject, watch_object};
+use crate::meta::file_error;
 use crate::runtime::{Reload, Reloadable};
 use crate::telemetry::OnceEach;
 use crate::telemetry::metrics::{Certificate, Metrics};
@@ -219,7 +220,7 @@ impl Files {
     fn read(&self, now: UnixTime) -> Result<Trust, TrustFileError> {
         let ca_bundle = |flag: &'static str, path: &PathBuf| {
             let error = |why: String| TrustFileError { flag, path: path.clone(), why };
-            let pem = std::fs::read(path).map_err(|why| error(why.to_string()))?;
+            let pem = std::fs::read(path).map_err(|why| error(file_error::reading(&why)))?;
             CaBundle::parse(&pem, now).map_err(|why| error(why.to_string()))
         };
         let clients = self

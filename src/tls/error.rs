@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 
 use super::options::FlagError;
+use crate::meta::file_error;
 
 /// A file, or a key of a Secret, and the flag that names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub enum CertificateError {
     #[error(transparent)]
     Flags(#[from] FlagError),
     /// A file cannot be read.
-    #[error("{location} cannot be read: {cause}")]
+    #[error("{location} cannot be read: {}", file_error::reading(.cause))]
     Read {
         /// The file.
         location: Location,
@@ -58,7 +59,10 @@ pub enum CertificateError {
         reason: String,
     },
     /// The key does not belong to the certificate.
-    #[error("the private key in {key} does not belong to the certificate in {certificate}")]
+    #[error(
+        "the private key in {key} does not belong to the certificate in {certificate}: name the key with which \
+         this certificate was issued, or the certificate of this key"
+    )]
     Mismatch {
         /// The certificate file.
         certificate: Location,
@@ -99,7 +103,7 @@ pub enum CertificateError {
         expires: Timestamp,
     },
     /// A file cannot be written.
-    #[error("{location} cannot be written: {cause}")]
+    #[error("{location} cannot be written: {}", file_error::writing(.cause))]
     Write {
         /// The file or folder.
         location: Location,

@@ -8,8 +8,8 @@ use super::certificate::CertificateSource;
 use super::error::CertificateError;
 use super::names::{self, ServiceReference};
 use super::options::{Options, PairSource};
-use super::pem::PemPair;
-use super::self_managed;
+use super::pem::{self, PemPair};
+use super::self_managed::{self, folder::CertificateFolder};
 
 /// State of the serving certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,26 @@ pub enum CertificateStatus {
         /// Namespace and name.
         secret: String,
     },
+}
+
+/// File and expiry of the CA that the server has created in --cert-dir; `None` if the flags select
+/// another source, or there is none yet.
+///
+/// # Errors
+/// Inconsistent flags, or an invalid file.
+pub fn self_made_ca(options: &Options) -> Result<Option<(PathBuf, Timestamp)>, CertificateError> {
+    let PairSource::Folder(folder) = options.complete()?.source else { return Ok(None) };
+    let location = CertificateFolder::new(folder, Vec::new()).locations().ca.certificate;
+    if !location.path.exists() {
+        return Ok(None);
+    }
+    let pem = pem::read(&location)?;
+    let authorities = pem::certificates(&pem).map_err(|why| pem::malformed(&location, why))?;
+    let Some(current) = authorities.first() else {
+        return Err(CertificateError::NoCertificate(location));
+    };
+    let expires = pem::end_of_validity(current, &location)?;
+    Ok(Some((location.path, expires)))
 }
 
 /// Inspects the pair that the flags select.

@@ -10,7 +10,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 
 use super::error::{CertificateError, Location};
 
@@ -66,6 +66,7 @@ impl PemPair {
     pub(super) fn parse(&self, locations: &PairLocations) -> Result<Pair, CertificateError> {
         let chain = self.chain(&locations.certificate)?;
         let expires = end_of_validity(&chain[0], &locations.certificate)?;
+        check_version(&chain[0], &locations.certificate)?;
         let der = PrivateKeyDer::from_pem_slice(&self.key).map_err(|error| match error {
             rustls::pki_types::pem::Error::NoItemsFound => {
                 CertificateError::NoKey(locations.key.clone())
@@ -121,13 +122,25 @@ pub(super) fn encode(certificates: &[CertificateDer<'_>]) -> String {
     text
 }
 
-fn end_of_validity(
+pub(super) fn end_of_validity(
     leaf: &CertificateDer<'_>,
     location: &Location,
 ) -> Result<Timestamp, CertificateError> {
     let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| malformed(location, error))?;
     Timestamp::from_second(leaf.validity().not_after.timestamp())
         .map_err(|error| malformed(location, error))
+}
+
+/// Refuses version 1 of X.509, which `openssl x509 -req` issues without extensions.
+fn check_version(leaf: &CertificateDer<'_>, location: &Location) -> Result<(), CertificateError> {
+    let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| malformed(location, error))?;
+    if leaf.version() == X509Version::V3 {
+        return Ok(());
+    }
+    Err(malformed(
+        location,
+        "it has no extensions, so it is valid for no host name: issue it with a subjectAltName",
+    ))
 }
 
 pub(super) fn malformed(location: &Location, reason: impl ToString) -> CertificateError {

@@ -284,6 +284,17 @@ async fn a_session_is_resumed_under_a_later_configuration() {
     assert_eq!(kinds, [rustls::HandshakeKind::Full, rustls::HandshakeKind::Resumed]);
 }
 
+/// A certificate for `a.test` from `openssl x509 -req` without extensions.
+const VERSION_1: &str = "-----BEGIN CERTIFICATE-----
+MIIBHDCBwwIUBn5IN+C8maFFyEKdRbNrhvNkpk0wCgYIKoZIzj0EAwIwETEPMA0G
+A1UEAwwGYS50ZXN0MB4XDTI2MTEzMDAxMzExOVoXDTM2MTEyNzAxMzExOVowETEP
+MA0GA1UEAwwGYS50ZXN0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEWgtpdkJG
+YKBXjnFLEnOJ5W8z2DKPxSYTW2k4PJaBIZr6eS522ihS3JsaeQE9Rrb19Hr8Nccl
+4h1QiTYRK8s+/DAKBggqhkjOPQQDAgNIADBFAiBVmpsCHNtKwk8HHPoR3VCsCjwh
+4EDhV7rjnJ4DdYgUiQIhAJfhXNQfXIax+bEpAgXhMFBx9mSHfiVy2bO8K3IcSuzF
+-----END CERTIFICATE-----
+";
+
 #[tokio::test]
 async fn errors_name_the_flag_and_the_file() {
     let folder = tempfile::tempdir().unwrap();
@@ -295,6 +306,10 @@ async fn errors_name_the_flag_and_the_file() {
         (("", good.1.as_str()), "tls.crt (--tls-cert-file) contains no certificate"),
         ((good.1.as_str(), good.1.as_str()), "tls.crt (--tls-cert-file) contains no certificate"),
         ((broken, good.1.as_str()), "tls.crt (--tls-cert-file) cannot be used: "),
+        (
+            (VERSION_1, good.1.as_str()),
+            "tls.crt (--tls-cert-file) cannot be used: it has no extensions",
+        ),
         ((good.0.as_str(), ""), "tls.key (--tls-private-key-file) contains no private key"),
         ((good.0.as_str(), encrypted), "tls.key (--tls-private-key-file) contains no private key"),
         ((good.0.as_str(), other.1.as_str()), "tls.crt (--tls-cert-file)"),

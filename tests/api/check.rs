@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitStatus;
 
 use crate::child::{Output, Running};
-use crate::harness::TestServer;
+use crate::harness::{EMBEDDED, TestServer};
 use crate::in_process::Server;
 
 /// Runs `check` for the folder of a server. Returns exit status and output.
@@ -24,7 +24,7 @@ async fn check(folder: &Path, more: &[&str]) -> (ExitStatus, String) {
 
 #[tokio::test]
 async fn all_is_well_beside_a_running_server_and_after_it() {
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start(&[EMBEDDED]).await;
     let (status, text) = check(&server.folder(), &[]).await;
     assert!(status.success(), "{text}");
     assert!(
@@ -40,7 +40,7 @@ async fn all_is_well_beside_a_running_server_and_after_it() {
 #[tokio::test]
 async fn a_folder_that_others_can_enter_is_told_of() {
     const TOLD: &str = "other users can enter the data folder: chmod it to 700";
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start(&[EMBEDDED]).await;
     server.stop().await;
     assert!(!server.log().iter().any(|line| line.contains(TOLD)), "{:?}", server.log());
     let (_, text) = check(&server.folder(), &[]).await;
@@ -74,7 +74,7 @@ async fn nothing_is_made_by_looking() {
 #[tokio::test]
 async fn whatever_is_wrong_is_told_and_ends_with_1() {
     // Every failed check is reported, and the exit code is 1.
-    let mut server = Server::start(&[]).await;
+    let mut server = Server::start(&[EMBEDDED]).await;
     server.stop().await;
     let folder = server.folder();
     fs::write(folder.join("data/store.redb"), "").expect("the store can be damaged");
@@ -93,4 +93,14 @@ async fn whatever_is_wrong_is_told_and_ends_with_1() {
     let (status, text) = check(&folder, &["--anonymous-auth=true"]).await;
     assert_eq!(status.code(), Some(1));
     assert!(text.contains("WRONG flags: --anonymous-auth=true"), "{text}");
+    let missing = folder.join("missing/kubeconfig").display().to_string();
+    for (flag, told) in [
+        ("--write-kubeconfig", "--write-kubeconfig: there is no folder"),
+        ("--kubeconfig", "--kubeconfig: cannot use"),
+    ] {
+        let (_, text) = check(&folder, &[&format!("{flag}={missing}")]).await;
+        let mut lines = text.lines().skip_while(|line| !line.contains(told));
+        assert!(lines.next().is_some_and(|line| line.starts_with("WRONG flags: ")), "{text}");
+        assert!(lines.next().is_some_and(|line| line.contains("-> ")), "{text}");
+    }
 }

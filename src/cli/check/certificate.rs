@@ -1,16 +1,39 @@
 //! Check of the serving certificate: existence, validity and DNS names.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::finding::Finding;
-use crate::tls::{self, CertificateStatus};
+use crate::tls::{self, CertificateError, CertificateStatus, Lifetime};
 
 const SUBJECT: &str = "serving certificate";
-/// Remaining validity below which a certificate is reported.
-const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// Checks the certificate that the server would present.
+/// Checks the certificate that the server would present, and its CA if the server has created it.
 pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
+    let mut findings = pair(options);
+    match tls::self_made_ca(options) {
+        Ok(None) => {}
+        Ok(Some((file, expires))) => findings.push(authority(&file.display().to_string(), expires)),
+        // Errors of the flags are reported for the pair.
+        Err(CertificateError::Flags(_)) => {}
+        Err(why) => findings.push(Finding::problem(SUBJECT, why.to_string())),
+    }
+    findings
+}
+
+fn authority(file: &str, expires: Timestamp) -> Finding {
+    const RENEWED: &str = "a running server renews it: start the server";
+    match Lifetime::of(expires, Timestamp::now()) {
+        Lifetime::Over => {
+            Finding::problem(SUBJECT, format!("{file} expired at {expires}")).remedy(RENEWED)
+        }
+        Lifetime::EndsSoon => {
+            Finding::note(SUBJECT, format!("{file} is valid until {expires}")).remedy(RENEWED)
+        }
+        Lifetime::Long => Finding::ok(SUBJECT, format!("{file} is valid until {expires}")),
+    }
+}
+
+fn pair(options: &tls::Options) -> Vec<Finding> {
     let examined = match tls::inspect(options) {
         Ok(examined) => examined,
         // These errors name the file and the remedy.
@@ -33,16 +56,13 @@ pub(super) fn check(options: &tls::Options) -> Vec<Finding> {
     }
 }
 
-fn lifetime(file: &str, ends: Timestamp) -> Finding {
-    let left = ends.duration_since(Timestamp::now());
-    if left.is_negative() {
-        Finding::problem(SUBJECT, format!("{file} expired at {ends}"))
-            .remedy("replace certificate and key")
-    } else if left < EXPIRES_SOON {
-        Finding::note(SUBJECT, format!("{file} is valid until {ends}"))
-            .remedy("replace certificate and key soon")
-    } else {
-        Finding::ok(SUBJECT, format!("{file} is valid until {ends}"))
+fn lifetime(file: &str, expires: Timestamp) -> Finding {
+    match Lifetime::of(expires, Timestamp::now()) {
+        Lifetime::Over => Finding::problem(SUBJECT, format!("{file} expired at {expires}"))
+            .remedy("replace certificate and key"),
+        Lifetime::EndsSoon => Finding::note(SUBJECT, format!("{file} is valid until {expires}"))
+            .remedy("replace certificate and key soon"),
+        Lifetime::Long => Finding::ok(SUBJECT, format!("{file} is valid until {expires}")),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use rustls::pki_types::UnixTime;
@@ -10,24 +11,58 @@ use tokio::time::timeout;
 
 use super::finding::Finding;
 use crate::auth::{self, CaBundle, ClusterTrust, TRUST_CONFIG_MAP, TRUST_NAMESPACE};
-use crate::cluster::{Clients, error_message};
+use crate::cluster::{self, Clients, Fault, error_message};
+use crate::meta::file_error;
+use crate::tls::Lifetime;
 
 const PLANE: &str = "control plane";
 const CONFIG_MAP: &str = "ConfigMap kube-system/extension-apiserver-authentication";
 /// Timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Remaining validity below which a CA is reported.
-const EXPIRES_SOON: Duration = Duration::from_secs(14 * 24 * 3600);
-
 /// Checks that the control plane responds.
 pub(super) async fn reach(clients: &Clients) -> Finding {
-    let why = match timeout(TIMEOUT, clients.general.apiserver_version()).await {
-        Ok(Ok(version)) => return Finding::ok(PLANE, format!("version {}", version.git_version)),
-        Ok(Err(error)) => error_message(&error),
-        Err(_) => format!("no response within {} s", TIMEOUT.as_secs()),
+    let address = &clients.address;
+    match timeout(TIMEOUT, clients.general.apiserver_version()).await {
+        Ok(Ok(version)) => {
+            Finding::ok(PLANE, format!("{address} responds, version {}", version.git_version))
+        }
+        Ok(Err(error)) => failed(PLANE, address, &error),
+        Err(_) => {
+            let text = format!("{address}: no response within {} s", TIMEOUT.as_secs());
+            let finding = Finding::problem(PLANE, text);
+            finding.remedy(Fault::NoResponse.remedy().unwrap_or_default())
+        }
+    }
+}
+
+/// The finding for a failed request to the control plane.
+fn failed(subject: &'static str, address: &str, error: &kube::Error) -> Finding {
+    let (fault, message) = (Fault::of(error), error_message(error));
+    let text = match fault {
+        Fault::Unauthorized => format!("{address}: {message}: the credentials are not valid"),
+        _ if message.starts_with(address) => message,
+        _ => format!("{address}: {message}"),
     };
-    Finding::problem(PLANE, why)
-        .remedy("check the address in the kubeconfig, kube-apiserver, and the network in between")
+    let finding = Finding::problem(subject, text);
+    finding.remedy(fault.remedy().unwrap_or("see the log of kube-apiserver"))
+}
+
+/// Checks the client certificates of the kubeconfigs.
+pub(super) fn credentials(options: &cluster::Options) -> Vec<Finding> {
+    const SUBJECT: &str = "client certificate";
+    let remedy = "renew the client certificate in the kubeconfig";
+    let found = options.client_certificates().into_iter().map(|(flag, expires)| {
+        let text = format!("that of {flag} is valid until {expires}");
+        match Lifetime::of(expires, Timestamp::now()) {
+            Lifetime::Over => {
+                Finding::problem(SUBJECT, format!("that of {flag} expired at {expires}"))
+                    .remedy(remedy)
+            }
+            Lifetime::EndsSoon => Finding::note(SUBJECT, text).remedy(remedy),
+            Lifetime::Long => Finding::ok(SUBJECT, text),
+        }
+    });
+    found.collect()
 }
 
 /// Checks the CAs in the ConfigMap of the control plane.
@@ -46,10 +81,13 @@ pub(super) async fn trust(options: &auth::Options, clients: &Clients) -> Vec<Fin
                 "start kube-apiserver with --client-ca-file or --requestheader-client-ca-file, which creates it",
             )]
         }
-        Err(error) => vec![Finding::problem(CONFIG_MAP, error_message(&error)).remedy(
-            "bind the Role extension-apiserver-authentication-reader in kube-system to this server's user \
-             (manifests/base/rbac-server.yaml does)",
-        )],
+        Err(error) => vec![match Fault::of(&error) {
+            Fault::Forbidden => Finding::problem(CONFIG_MAP, error_message(&error)).remedy(
+                "bind the Role extension-apiserver-authentication-reader in kube-system to this server's \
+                 user, or apply manifests/base/rbac-server.yaml",
+            ),
+            _ => failed(CONFIG_MAP, &clients.address, &error),
+        }],
     }
 }
 
@@ -61,7 +99,7 @@ pub(super) fn files(options: &auth::Options) -> Vec<Finding> {
     ];
     let named = files.into_iter().filter_map(|(flag, path)| Some((flag, path.as_ref()?)));
     let read = |path: &PathBuf| {
-        let pem = std::fs::read(path).map_err(|why| why.to_string())?;
+        let pem = std::fs::read(path).map_err(|why| file_error::reading(&why))?;
         CaBundle::parse(&pem, UnixTime::now()).map_err(|why| why.to_string())
     };
     let found = named.map(|(flag, path)| match read(path) {
@@ -118,13 +156,15 @@ fn broken(subject: &'static str, error: String) -> Finding {
 }
 
 fn lifetime(subject: &'static str, ca_bundle: &CaBundle, text: &str) -> Finding {
-    match ca_bundle.first_expiry() {
-        None => Finding::problem(subject, "all its certificates have expired")
-            .remedy("renew it in kube-apiserver"),
-        Some(end) if end.as_secs() < UnixTime::now().as_secs() + EXPIRES_SOON.as_secs() => {
-            Finding::note(subject, text)
-                .remedy("a certificate of it expires soon: renew it in kube-apiserver")
+    let end = ca_bundle.first_expiry();
+    let end = end.and_then(|end| Timestamp::from_second(end.as_secs().try_into().ok()?).ok());
+    match end.map(|end| Lifetime::of(end, Timestamp::now())) {
+        None | Some(Lifetime::Over) => {
+            Finding::problem(subject, "all its certificates have expired")
+                .remedy("renew it in kube-apiserver")
         }
-        Some(_) => Finding::ok(subject, text),
+        Some(Lifetime::EndsSoon) => Finding::note(subject, text)
+            .remedy("a certificate of it expires soon: renew it in kube-apiserver"),
+        Some(Lifetime::Long) => Finding::ok(subject, text),
     }
 }

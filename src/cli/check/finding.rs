@@ -1,19 +1,25 @@
 //! Findings of a check and their report.
 
 use anyhow::bail;
+use serde::Serialize;
 
+use crate::cli::stdout::print_line;
+use crate::machinery::json;
 use crate::telemetry::log::escaped;
 
 /// Result of one check.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::cli) struct Finding {
     subject: &'static str,
+    #[serde(rename = "result")]
     severity: Severity,
     text: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 enum Severity {
     Ok,
     Note,
@@ -48,29 +54,51 @@ impl Finding {
     }
 }
 
+/// Form of the report on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(in crate::cli) enum ReportFormat {
+    /// A line for each check, and one for its remedy.
+    #[default]
+    Text,
+    /// One JSON object of kind CheckReport.
+    Json,
+}
+
 /// Report that prints findings and counts failed checks.
 #[derive(Debug, Default)]
 pub(in crate::cli) struct CheckReport {
+    format: ReportFormat,
     problems: usize,
+    /// All findings, for JSON.
+    findings: Vec<Finding>,
+}
+
+/// The report as JSON. A change of a field changes the version.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonReport {
+    api_version: &'static str,
+    kind: &'static str,
+    passed: bool,
+    findings: Vec<Finding>,
 }
 
 impl CheckReport {
-    /// Prints a finding.
+    /// Empty report.
+    pub(in crate::cli) fn new(format: ReportFormat) -> Self {
+        Self { format, ..Self::default() }
+    }
+
+    /// Prints a finding, or keeps it for the end.
     pub(in crate::cli) fn add(&mut self, finding: Finding) {
         self.problems += usize::from(finding.is_problem());
-        let severity = match finding.severity {
-            Severity::Ok => "ok",
-            Severity::Note => "note",
-            Severity::Problem => "WRONG",
-        };
-        // Clients choose the names of stored objects.
-        println!("{severity:<6}{}: {}", finding.subject, escaped(&finding.text));
-        if let Some(remedy) = finding.remedy {
-            println!("      -> {}", escaped(&remedy));
+        match self.format {
+            ReportFormat::Text => finding.print(),
+            ReportFormat::Json => self.findings.push(finding),
         }
     }
 
-    /// Prints several findings.
+    /// Adds several findings.
     pub(in crate::cli) fn extend(&mut self, findings: Vec<Finding>) {
         findings.into_iter().for_each(|finding| self.add(finding));
     }
@@ -80,13 +108,40 @@ impl CheckReport {
     /// # Errors
     /// At least one check failed.
     pub(in crate::cli) fn end(self) -> anyhow::Result<()> {
-        match self.problems {
-            0 => {
-                println!("all checks passed");
-                Ok(())
+        let Self { format, problems, findings } = self;
+        match format {
+            ReportFormat::Text if problems == 0 => print_line(format_args!("all checks passed")),
+            ReportFormat::Text => {}
+            ReportFormat::Json => {
+                let report = JsonReport {
+                    api_version: "imagestream-apiserver/v1",
+                    kind: "CheckReport",
+                    passed: problems == 0,
+                    findings,
+                };
+                let text = json::indent(&json::encode(&report));
+                print_line(format_args!("{}", String::from_utf8_lossy(&text)));
             }
+        }
+        match problems {
+            0 => Ok(()),
             1 => bail!("1 check failed"),
             problems => bail!("{problems} checks failed"),
+        }
+    }
+}
+
+impl Finding {
+    fn print(&self) {
+        let severity = match self.severity {
+            Severity::Ok => "ok",
+            Severity::Note => "note",
+            Severity::Problem => "WRONG",
+        };
+        // Clients choose the names of stored objects.
+        print_line(format_args!("{severity:<6}{}: {}", self.subject, escaped(&self.text)));
+        if let Some(remedy) = &self.remedy {
+            print_line(format_args!("      -> {}", escaped(remedy)));
         }
     }
 }

@@ -16,7 +16,7 @@ pub(super) async fn check(options: &Options, clients: &Clients) -> Vec<Finding> 
     let found = match services.get_opt(&format!("{VERSION}.{GROUP}")).await {
         Ok(Some(found)) => found,
         Ok(None) => {
-            let remedy = "register the server: kubectl apply -k manifests/overlays/embedded";
+            let remedy = "register the server: kubectl apply -k manifests/registered/embedded";
             return vec![Finding::problem(SUBJECT, "it does not exist").remedy(remedy)];
         }
         Err(error) => {
