@@ -4,12 +4,17 @@ use std::borrow::Cow;
 use std::env;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::DefaultFields;
 use tracing_subscriber::fmt::{self, MakeWriter, SubscriberBuilder};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::caught_panic;
+use super::repeat_limit::{RepeatLimit, SuppressedLines};
 
 /// Environment variable that overrides `-v`.
 const FILTER_VARIABLE: &str = "RUST_LOG";
@@ -19,11 +24,11 @@ const FILTER_VARIABLE: &str = "RUST_LOG";
 #[group(skip)]
 #[command(next_help_heading = "Audit and logging")]
 pub struct Options {
-    /// Log verbosity: 0 for operators, 2 for each request, 5 for everything.
+    /// Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything.
     ///
-    /// The environment variable RUST_LOG overrides it. Debug output of libraries can contain
-    /// credentials.
-    #[arg(short = 'v', long = "v", value_name = "LEVEL", default_value_t = 0)]
+    /// Requests are logged with their users and queries. The environment variable RUST_LOG
+    /// overrides it. Debug output of libraries can contain credentials.
+    #[arg(short = 'v', long = "v", id = "v", value_name = "LEVEL", default_value_t = 0)]
     pub verbosity: u8,
     /// Log format.
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t = LogFormat::Text)]
@@ -55,26 +60,48 @@ pub enum LogError {
     AlreadyInitialized(String),
 }
 
-/// Sends all events to stderr, without colours.
-pub fn init(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
+/// Target of the events that `-v=4` adds.
+pub const STEPS: &str = "imagestream_apiserver::steps";
+
+/// A duration in milliseconds for the log, with at most three digits behind the point.
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_micros() as f64 / 1e3
+}
+
+/// A duration in seconds for the log, with at most three digits behind the point.
+pub fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1e3
+}
+
+/// A duration without the digits below a millisecond, for the log.
+pub fn rounded(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Sends all events and panics to stderr, without colours. Repeated warnings and errors are
+/// dropped: the result reports their number.
+pub fn init(verbosity: u8, format: LogFormat) -> Result<SuppressedLines, LogError> {
     init_with(directives(verbosity), format)
 }
 
 /// Sends warnings and errors to stderr, and further events only with a verbosity above 0. For
 /// commands that print results.
-pub fn init_quiet(verbosity: u8, format: LogFormat) -> Result<(), LogError> {
+pub fn init_quiet(verbosity: u8, format: LogFormat) -> Result<SuppressedLines, LogError> {
     let directives = if verbosity == 0 { WARNINGS } else { directives(verbosity) };
     init_with(directives, format)
 }
 
-fn init_with(directives: &str, format: LogFormat) -> Result<(), LogError> {
+fn init_with(directives: &str, format: LogFormat) -> Result<SuppressedLines, LogError> {
     let filter = filter(directives, env::var(FILTER_VARIABLE).ok())?;
     let lines = lines(io::stderr).with_env_filter(filter);
+    let (limit, suppressed) = RepeatLimit::new();
     match format {
-        LogFormat::Text => lines.finish().try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).finish().try_init(),
+        LogFormat::Text => lines.finish().with(limit).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).finish().with(limit).try_init(),
     }
-    .map_err(|error| LogError::AlreadyInitialized(error.to_string()))
+    .map_err(|error| LogError::AlreadyInitialized(error.to_string()))?;
+    caught_panic::set_hook();
+    Ok(suppressed)
 }
 
 /// Subscriber for lines of text, at level info and above.
@@ -160,13 +187,16 @@ fn filter(directives: &str, environment: Option<String>) -> Result<EnvFilter, Lo
 fn directives(verbosity: u8) -> &'static str {
     match verbosity {
         0..=1 => "info,kube_runtime=off,kube_client=off",
-        2..=4 => "info,kube_runtime=off,kube_client=off,imagestream_apiserver=debug",
+        2..=3 => "info,kube_runtime=off,kube_client=off,imagestream_apiserver=debug",
+        4 => {
+            "info,kube_runtime=off,kube_client=off,imagestream_apiserver=debug,imagestream_apiserver::steps=trace"
+        }
         5.. => "info,kube_runtime=off,kube_client=off,imagestream_apiserver=trace",
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
@@ -188,6 +218,23 @@ mod tests {
     }
 
     #[test]
+    fn steps_begin_at_verbosity_4() {
+        for (verbosity, has_steps) in [(3, false), (4, true), (5, true)] {
+            let lines = tracing_subscriber::fmt().with_env_filter(directives(verbosity)).finish();
+            tracing::subscriber::with_default(lines, || {
+                assert_eq!(tracing::enabled!(target: STEPS, tracing::Level::TRACE), has_steps);
+            });
+        }
+    }
+
+    #[test]
+    fn milliseconds_have_three_digits_behind_the_point() {
+        for (nanoseconds, text) in [(1_234_567, "1.234"), (2_000_000, "2"), (900, "0")] {
+            assert_eq!(milliseconds(Duration::from_nanos(nanoseconds)).to_string(), text);
+        }
+    }
+
+    #[test]
     fn environment_overrides_the_flag_unless_empty() {
         assert_eq!(filter(directives(9), Some("warn".into())).unwrap().to_string(), "warn");
         assert!(filter(directives(0), Some(String::new())).unwrap().to_string().contains("info"));
@@ -201,7 +248,13 @@ mod tests {
 
     /// In-memory writer.
     #[derive(Clone, Default)]
-    struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+    pub(in super::super) struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+
+    impl LogBuffer {
+        pub(in super::super) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+        }
+    }
 
     impl Write for LogBuffer {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -231,7 +284,7 @@ mod tests {
             lines(move || writer.clone()).finish(),
             log_hostile_values,
         );
-        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let text = memory.text();
         let line = text.strip_suffix('\n').unwrap();
         assert!(!line.contains(is_unprintable), "{text:?}");
         assert_eq!(line.matches("\\n2026-11-28T18:00:00Z ERROR forged\\r").count(), 5, "{text}");
@@ -243,7 +296,7 @@ mod tests {
         let writer = memory.clone();
         let lines = lines(move || writer.clone()).json().flatten_event(true).finish();
         tracing::subscriber::with_default(lines, log_hostile_values);
-        let text = String::from_utf8(memory.0.lock().unwrap().clone()).unwrap();
+        let text = memory.text();
         assert_eq!(text.lines().count(), 1, "{text:?}");
         let event: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(event["display"].as_str(), Some(HOSTILE));

@@ -14,7 +14,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::admission_metrics::AdmissionMetrics;
 use super::connection_metrics::ConnectionMetrics;
+use super::controller_metrics::ControllerMetrics;
 use super::flow_metrics::FlowMetrics;
 use super::history_metrics::HistoryMetrics;
 use super::import_metrics::ImportMetrics;
@@ -24,7 +26,7 @@ use super::{process_metrics, text_format};
 pub use super::storage_incident::StorageIncident;
 
 /// Labels of a request; empty for paths that are not resources.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Eq)]
 pub struct RequestLabels {
     /// Verb in capitals, such as `GET` or `LIST`.
     pub verb: &'static str,
@@ -40,15 +42,28 @@ pub struct RequestLabels {
     pub scope: &'static str,
 }
 
+impl RequestLabels {
+    fn texts(&self) -> [&'static str; 6] {
+        let Self { verb, group, version, resource, subresource, scope } = *self;
+        [verb, group, version, resource, subresource, scope]
+    }
+}
+
 // Hashes the lengths of the labels only: equal labels have equal lengths, and few series have
 // labels of the same lengths. Every request looks up its series, and a hash of six strings takes
 // ten times as long.
 impl Hash for RequestLabels {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        let Self { verb, group, version, resource, subresource, scope } = self;
-        let labels = [verb, group, version, resource, subresource, scope];
-        let mix = |hash: u64, label: &&str| (hash << 10) | label.len() as u64;
-        state.write_u64(labels.into_iter().fold(0, mix));
+        let mix = |hash: u64, label: &str| (hash << 10) | label.len() as u64;
+        state.write_u64(self.texts().into_iter().fold(0, mix));
+    }
+}
+
+// Equal labels are mostly the same constants, so their addresses are compared first.
+impl PartialEq for RequestLabels {
+    fn eq(&self, other: &Self) -> bool {
+        let mut pairs = self.texts().into_iter().zip(other.texts());
+        pairs.all(|(one, other)| std::ptr::eq(one, other) || one == other)
     }
 }
 
@@ -149,11 +164,6 @@ struct IncidentLabels {
     incident: StorageIncident,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ControllerLabels {
-    controller: &'static str,
-}
-
 /// Metrics of a server.
 pub struct Metrics {
     registry: Registry,
@@ -171,12 +181,13 @@ pub struct Metrics {
     storage_incidents: Family<IncidentLabels, Counter>,
     long_running: Family<RequestLabels, Gauge>,
     watch_events: Family<WatchLabels, Counter>,
-    controller_restarts: Family<ControllerLabels, Counter>,
+    controllers: ControllerMetrics,
     connections: ConnectionMetrics,
     flows: FlowMetrics,
     usage: UsageMetrics,
     history: HistoryMetrics,
     imports: ImportMetrics,
+    admission: AdmissionMetrics,
 }
 
 /// Upper bounds of the duration buckets, in seconds.
@@ -202,12 +213,13 @@ impl Metrics {
             storage_incidents: Family::default(),
             long_running: Family::default(),
             watch_events: Family::default(),
-            controller_restarts: Family::default(),
+            controllers: ControllerMetrics::default(),
             connections: ConnectionMetrics::default(),
             flows: FlowMetrics::new(),
             usage: UsageMetrics::default(),
             history: HistoryMetrics::default(),
             imports: ImportMetrics::default(),
+            admission: AdmissionMetrics::default(),
         };
         let registry = &mut metrics.registry;
         registry.register("apiserver_request", "Responses to requests", metrics.requests.clone());
@@ -270,17 +282,13 @@ impl Metrics {
         );
         let text = "Long-running requests in flight, such as watches";
         registry.register("apiserver_longrunning_requests", text, metrics.long_running.clone());
-        let text = "Restarts of controllers";
-        registry.register(
-            "imagestream_apiserver_controller_restarts",
-            text,
-            metrics.controller_restarts.clone(),
-        );
+        metrics.controllers.register(registry);
         metrics.connections.register(registry);
         metrics.flows.register(registry);
         metrics.usage.register(registry);
         metrics.history.register(registry);
         metrics.imports.register(registry);
+        metrics.admission.register(registry);
         process_metrics::register(registry);
         metrics
     }
@@ -318,9 +326,8 @@ impl Metrics {
 
     /// Sets the expiry of a certificate.
     pub fn set_certificate_expiry(&self, which: Certificate, ends: Timestamp) {
-        self.certificate_expiry
-            .get_or_create(&CertificateLabels { certificate: which })
-            .set(ends.as_second());
+        let labels = CertificateLabels { certificate: which };
+        self.certificate_expiry.get_or_create(&labels).set(ends.as_second());
     }
 
     /// Records a storage failure.
@@ -350,9 +357,9 @@ impl Metrics {
         self.watch_events.get_or_create(&WatchLabels { resource }).clone()
     }
 
-    /// Counter of restarts of a controller. The series appears at zero with the first call.
-    pub fn controller_restarts(&self, controller: &'static str) -> Counter {
-        self.controller_restarts.get_or_create(&ControllerLabels { controller }).clone()
+    /// Metrics of controllers.
+    pub fn controllers(&self) -> &ControllerMetrics {
+        &self.controllers
     }
 
     /// Metrics of connections.
@@ -368,6 +375,11 @@ impl Metrics {
     /// Metrics of the history of the storage.
     pub fn history(&self) -> &HistoryMetrics {
         &self.history
+    }
+
+    /// Metrics of admission webhooks.
+    pub fn admission(&self) -> &AdmissionMetrics {
+        &self.admission
     }
 
     /// Metrics of imports.

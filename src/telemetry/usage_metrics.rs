@@ -53,6 +53,19 @@ pub struct FileUsage {
     pub compacted: u64,
 }
 
+/// Size of a storage with a quota, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuotaGauges {
+    /// Storage backend, the value of `storage_cluster_id`.
+    pub backend: &'static str,
+    /// Size.
+    pub bytes: u64,
+    /// Part of the size that is in use.
+    pub used_bytes: u64,
+    /// Quota of the size.
+    pub quota_bytes: u64,
+}
+
 /// Gauges of the stored data.
 #[derive(Default)]
 pub struct UsageMetrics {
@@ -64,6 +77,8 @@ pub struct UsageMetrics {
     free_pages: OptionalGauge,
     available: OptionalGauge,
     reserve: OptionalGauge,
+    used: OptionalGauge,
+    quota: OptionalGauge,
     revision: OptionalGauge,
     compacted: OptionalGauge,
     backups: BackupMetrics,
@@ -108,6 +123,10 @@ impl UsageMetrics {
             text,
             self.reserve.clone(),
         );
+        let text = "Bytes of the storage in use, of a storage with a quota";
+        registry.register("imagestream_apiserver_storage_used_bytes", text, self.used.clone());
+        let text = "Quota of the size of the storage, in bytes";
+        registry.register("imagestream_apiserver_storage_quota_bytes", text, self.quota.clone());
         let text = "Current revision of the storage";
         registry.register(
             "imagestream_apiserver_storage_current_revision",
@@ -148,6 +167,14 @@ impl UsageMetrics {
         if let Some(bytes) = available_bytes {
             self.available.set(bytes);
         }
+    }
+
+    /// Sets the size of a storage with a quota.
+    pub fn set_quota(&self, gauges: QuotaGauges) {
+        let QuotaGauges { backend, bytes, used_bytes, quota_bytes } = gauges;
+        set(&self.file, &StorageLabels { storage_cluster_id: backend }, bytes);
+        self.used.set(used_bytes);
+        self.quota.set(quota_bytes);
     }
 
     /// Metrics of scheduled backups.

@@ -1,10 +1,12 @@
 //! Facts about a request that the filters collect.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::auth::{Attributes, Decision, User};
+use crate::auth::{Attributes, Decision, InvalidCredentials, User};
+use crate::server::steps::Steps;
 
-/// Facts about a request that the filters collect, for the audit event and the response.
+/// Facts about a request that the filters collect, for the audit event, the log and the response.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AuditContext {
     /// The authenticated user.
@@ -17,6 +19,12 @@ pub(crate) struct AuditContext {
     pub(crate) attributes: Option<Arc<Attributes>>,
     /// The decision of authorization.
     pub(crate) decision: Option<Decision>,
+    /// Annotations of admission.
+    pub(crate) admission: BTreeMap<String, String>,
+    /// The reason why authentication found no user.
+    pub(crate) unauthenticated: Option<InvalidCredentials>,
+    /// The steps that the request has completed.
+    pub(crate) steps: Steps,
     /// A warning for the client about its credentials.
     pub(crate) warning: Option<&'static str>,
 }

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::auth::{Decision, ResourceAction, User};
@@ -50,13 +49,18 @@ pub(crate) struct AuditEvent<'a> {
     /// Time when the request reached its stage.
     #[serde(serialize_with = "microseconds")]
     pub(crate) stage_timestamp: Timestamp,
-    /// Decision of authorization, if it was needed.
-    #[serde(
-        rename = "annotations",
-        serialize_with = "annotations",
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Decision of authorization, if it was needed, and annotations of admission.
+    #[serde(skip_serializing_if = "AuditAnnotations::is_empty")]
+    pub(crate) annotations: AuditAnnotations<'a>,
+}
+
+/// Annotations of an event.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AuditAnnotations<'a> {
+    /// Decision of authorization.
     pub(crate) decision: Option<&'a Decision>,
+    /// Annotations of admission; none for an empty map.
+    pub(crate) admission: Option<&'a BTreeMap<String, String>>,
 }
 
 /// Stage of a request when its event is written.
@@ -197,20 +201,29 @@ fn microseconds<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok,
     serializer.collect_str(&format_args!("{time:.6}"))
 }
 
-/// Annotations of a decision: `WithAuthorization` in
-/// k8s.io/apiserver/pkg/endpoints/filters/authorization.go.
-fn annotations<S: Serializer>(
-    decision: &Option<&Decision>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    let mut map = serializer.serialize_map(None)?;
-    if let Some(decision) = decision {
-        let (word, reason) = match decision {
-            Decision::Allowed => ("allow", ""),
-            Decision::Denied { reason } => ("forbid", reason.as_str()),
-        };
-        map.serialize_entry("authorization.k8s.io/decision", word)?;
-        map.serialize_entry("authorization.k8s.io/reason", reason)?;
+impl AuditAnnotations<'_> {
+    fn is_empty(&self) -> bool {
+        self.decision.is_none() && self.admission.is_none_or(BTreeMap::is_empty)
     }
-    map.end()
+}
+
+impl Serialize for AuditAnnotations<'_> {
+    /// Those of the decision are from `WithAuthorization` in
+    /// k8s.io/apiserver/pkg/endpoints/filters/authorization.go.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut all: BTreeMap<&str, &str> = BTreeMap::new();
+        if let Some(decision) = self.decision {
+            let (word, reason) = match decision {
+                Decision::Allowed => ("allow", ""),
+                Decision::Denied { reason } => ("forbid", reason.as_str()),
+            };
+            all.insert("authorization.k8s.io/decision", word);
+            all.insert("authorization.k8s.io/reason", reason);
+        }
+        // A webhook cannot replace the decision.
+        for (key, value) in self.admission.into_iter().flatten() {
+            all.entry(key).or_insert(value);
+        }
+        serializer.collect_map(all)
+    }
 }

@@ -13,7 +13,7 @@ use clap::{Args, FromArgMatches};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::event::{AuditObjectReference, AuditStage, AuditUser, ResponseStatus};
+use super::event::{AuditAnnotations, AuditObjectReference, AuditStage, AuditUser, ResponseStatus};
 use super::file::LogFile;
 use super::queue::AuditQueue;
 use super::sink::{Sink, StreamSink};
@@ -38,7 +38,7 @@ fn numbered(number: usize) -> AuditEvent<'static> {
         response_status: None,
         request_received_timestamp: "2026-11-24T11:30:20.698Z".parse().unwrap(),
         stage_timestamp: "2026-11-24T11:30:20.6983019Z".parse().unwrap(),
-        decision: None,
+        annotations: AuditAnnotations::default(),
     }
 }
 
@@ -160,7 +160,7 @@ fn a_complete_event_matches_kube_apiserver() {
         user_agent: "kubectl/v1.36".into(),
         object_ref: Some(AuditObjectReference::from(&action)),
         response_status: Some(ResponseStatus::of_status(&Status::not_found(object, "x"))),
-        decision: Some(&Decision::Allowed),
+        annotations: AuditAnnotations { decision: Some(&Decision::Allowed), admission: None },
         ..numbered(0)
     };
     let expected = concat!(
@@ -220,7 +220,7 @@ fn client_text_cannot_end_a_line() {
         verb: hostile.into(),
         user: AuditUser::from(&user),
         user_agent: hostile.into(),
-        decision: Some(&forbidden),
+        annotations: AuditAnnotations { decision: Some(&forbidden), admission: None },
         ..numbered(0)
     };
     let line = event.line();

@@ -13,7 +13,10 @@ pub(super) fn of(headers: &HeaderMap) -> HeaderValue {
 }
 
 /// Adds the audit ID to a response.
-pub(super) fn set(response: &mut Response, audit_id: HeaderValue) {
+pub(super) fn set(response: &mut Response, mut audit_id: HeaderValue) {
+    // HPACK keeps no sensitive value in its table. Each response has another ID, which would evict
+    // the headers that all responses have in common.
+    audit_id.set_sensitive(true);
     response.headers_mut().insert(AUDIT_ID, audit_id);
 }
 
@@ -32,6 +35,13 @@ fn generate() -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn audit_id_stays_out_of_the_table_of_hpack() {
+        let mut response = Response::default();
+        set(&mut response, HeaderValue::from_static("id"));
+        assert!(response.headers()[AUDIT_ID].is_sensitive());
+    }
 
     #[test]
     fn an_audit_id_is_short_and_plain() {

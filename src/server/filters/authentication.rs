@@ -6,7 +6,9 @@ use std::sync::Arc;
 use axum::extract::Request;
 use rustls::pki_types::UnixTime;
 
-use crate::auth::{AlwaysAllowPaths, AuthenticationOutcome, Authenticator, Rejection, User};
+use crate::auth::{
+    AlwaysAllowPaths, AuthenticationOutcome, Authenticator, InvalidCredential, Rejection, User,
+};
 use crate::cluster::ReviewError;
 use crate::meta::Status;
 use crate::server::audit::AuditContext;
@@ -53,7 +55,12 @@ impl Authentication {
             {
                 None
             }
-            AuthenticationOutcome::Anonymous | AuthenticationOutcome::Invalid => {
+            AuthenticationOutcome::Anonymous => {
+                context.unauthenticated = Some(InvalidCredential::Missing.into());
+                return Err(Status::unauthorized().into());
+            }
+            AuthenticationOutcome::Invalid(credentials) => {
+                context.unauthenticated = Some(credentials);
                 return Err(Status::unauthorized().into());
             }
             AuthenticationOutcome::Unavailable(why) => return Err(unreviewed(&why).into()),
@@ -86,10 +93,12 @@ fn unreviewed(why: &ReviewError) -> Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::Fault;
 
     #[test]
     fn an_unreviewed_token_is_503_with_its_cause_and_nothing_more() {
-        let failed = |code| ReviewError::Failed { code, text: "10.1.2.3: secret".into() };
+        let fault = Fault::Other;
+        let failed = |code| ReviewError::Failed { code, fault, text: "10.1.2.3: secret".into() };
         for (why, cause) in [
             (ReviewError::TooManyPending, "too many token reviews wait"),
             (ReviewError::TimedOut, "did not answer in time"),

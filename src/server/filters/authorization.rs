@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::auth::{AlwaysAllowPaths, Attributes, Authorizer, Decision, Rejection, User};
+use crate::auth::{
+    AlwaysAllowPaths, Attributes, Authorizer, Decision, InvalidCredential, Rejection, User,
+};
 use crate::endpoints::request_info::RequestInfo;
 use crate::meta::Status;
 use crate::runtime::Flow;
@@ -45,7 +47,10 @@ impl Authorization {
             // Paths can be open without a user, resources cannot.
             return match &*attributes {
                 Attributes::Path { path, .. } if self.always_allow_paths.contain(path) => Ok(None),
-                _ => Err(Status::unauthorized().into()),
+                _ => {
+                    context.unauthenticated = Some(InvalidCredential::Missing.into());
+                    Err(Status::unauthorized().into())
+                }
             };
         };
         match self.authorizer.decide_locally(&user, &attributes) {

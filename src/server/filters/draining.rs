@@ -1,19 +1,17 @@
-//! Refusal of new requests while the server drains.
+//! The end of connections of clients on HTTP/1.1 once shutdown was requested.
 
-use axum::extract::Request;
+use axum::response::Response;
+use http::{HeaderValue, Version, header};
 
-use crate::meta::Status;
-use crate::server::health;
 use crate::server::shutdown::{ServerPhase, Shutdown};
 
-/// Refuses requests other than health checks while the server drains.
-///
-/// # Errors
-/// 503 while the server drains.
-pub(super) fn check(shutdown: &Shutdown, request: &Request) -> Result<(), Status> {
-    match shutdown.phase() >= ServerPhase::Draining && !health::is_health_path(request.uri().path())
-    {
-        true => Err(Status::unavailable("apiserver is shutting down")),
-        false => Ok(()),
+/// Ends the connection of a client on HTTP/1.1 with this response once shutdown was requested. The
+/// next request goes to another replica, instead of into a connection that is about to be closed.
+/// On HTTP/2, GOAWAY tells the client which requests to send again. Those that arrive before it are
+/// served.
+pub(super) fn end_connection(shutdown: &Shutdown, version: Version, response: &mut Response) {
+    if version <= Version::HTTP_11 && shutdown.phase() >= ServerPhase::Stopping {
+        let connection = response.headers_mut().entry(header::CONNECTION);
+        connection.or_insert(HeaderValue::from_static("close"));
     }
 }

@@ -18,6 +18,7 @@ use hyper::body::Incoming;
 use tower::Service;
 
 mod accounted_body;
+mod arrival;
 mod audit;
 mod audit_id;
 mod authentication;
@@ -43,13 +44,16 @@ use self::audit::AuditEntry;
 use self::error_response::ErrorFormat;
 use self::in_flight::{Permit, RequestLimits};
 use self::long_running::LongRunning;
+use self::request_log::{ExpectedSpeed, RequestLog, ResponseFacts};
 use super::audit::{AuditContext, AuditLog};
 use super::health;
 use super::listen::Peer;
+use super::profiling;
 use super::request_body;
 use super::respond::EventStream;
 use super::router::Router;
 use super::shutdown::Shutdown;
+use super::steps::Step;
 use super::websocket::WebSockets;
 use crate::auth::{FlowClassifier, Rejection};
 use crate::endpoints::request_info::{RequestInfo, RequestKind, RequestPath, ResourceInfo};
@@ -97,7 +101,8 @@ impl FilterChain {
     + Send {
         tower::service_fn(move |request: hyper::Request<Incoming>| {
             let chain = self.clone();
-            async move { Ok(chain.serve(request.map(Body::new)).await) }
+            // Boxed, because the listener and hyper move the future several times.
+            Box::pin(async move { Ok(chain.serve(request.map(Body::new)).await) })
         })
     }
 
@@ -112,6 +117,7 @@ impl FilterChain {
         let labels = metrics::labels(self.router.api(), &info);
         let error_format = ErrorFormat::of(request.headers());
         let mut audit = AuditEntry::begin(self.audit.as_ref(), &audit_id, &request, &info);
+        let log = RequestLog::begin(&request, received);
 
         let version = request.version();
         let mut permit = None;
@@ -124,11 +130,18 @@ impl FilterChain {
             response = response.map(|body| accounted_body::account(body, permit, version));
         }
         let took = received.elapsed();
-        request_log::write(&response, &audit_id, &method, uri.path(), took);
+        let response = head::complete(&method, response);
+        let speed = match deadline::is_import(&info) || profiling::is_profile(info.path) {
+            true => ExpectedSpeed::Any,
+            false => ExpectedSpeed::Fast,
+        };
+        let facts =
+            ResponseFacts { audit_id: &audit_id, method: method.as_str(), path: uri.path(), speed };
+        let mut response = log.end(response, took, &facts, &audit.context);
         audit_id::set(&mut response, audit_id);
         cache_control::set(&mut response, uri.path());
+        draining::end_connection(&self.shutdown, version, &mut response);
         warnings::add(&mut response, &audit.context);
-        let response = head::complete(&method, response);
         let code = response.status().as_u16();
         if response.extensions().get::<EventStream>().is_some() {
             let metrics = self.metrics.clone();
@@ -171,6 +184,7 @@ impl FilterChain {
         let address = source_of(&request);
         let identified = self.identify(address, context, &mut request).await;
         let flow = self.flows.flow(context.effective().map(Arc::as_ref), address);
+        context.steps.begin(Step::Authorization);
         let authorized = match identified {
             Ok(()) => self.authorize(info, flow, context).await,
             refused => refused,
@@ -179,16 +193,19 @@ impl FilterChain {
         let resource = self.router.resource(info);
         let body = match (&authorized, info.kind(), resource) {
             (Ok(()), RequestKind::Mutating, Some(resource)) => {
+                context.steps.begin(Step::Body);
                 self.read_body(resource, flow, &mut request).await?
             }
             _ => Bytes::new(),
         };
+        context.steps.begin(Step::Queue);
         let is_resource = resource.is_some() && authorized.is_ok();
         if is_limited(info, flow, is_resource) {
             *permit = Some(self.admit(info.kind(), flow).await?);
         }
         authorized?;
 
+        context.steps.begin(Step::Handler);
         let user = context.effective();
         let response = self.router.handle(info, user, flow, request, body).await;
 
@@ -212,7 +229,7 @@ impl FilterChain {
     /// Finds the user of a request, and removes the credentials from it.
     ///
     /// # Errors
-    /// The errors of authentication and impersonation; 503 while the server drains.
+    /// The errors of authentication and impersonation.
     async fn identify(
         &self,
         address: IpAddr,
@@ -223,7 +240,6 @@ impl FilterChain {
         let (headers, authorization) = (request.headers(), &self.authorization);
         impersonation::apply(headers, authorization, &self.flows, address, context).await?;
         self.authentication.remove_credentials(request);
-        draining::check(&self.shutdown, request)?;
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::super::arrival::{MAX_HEADER_BYTES, MAX_HOPS};
 use super::*;
 use crate::auth::{Decision, PeerCertificates, User};
 use crate::endpoints::negotiation::Media;
@@ -15,6 +16,7 @@ use crate::endpoints::request_info::RequestPath;
 use crate::machinery::query::Query;
 use crate::meta::Status;
 use crate::server::audit::Options;
+use crate::server::listen::Peer;
 use crate::server::respond;
 use crate::telemetry::metrics::Metrics;
 
@@ -160,11 +162,15 @@ async fn forwarding_headers_are_trusted_from_a_front_proxy_only() {
 async fn long_headers_are_cut_and_tokens_in_a_query_are_hidden() {
     let agent = "x".repeat(5000);
     let events = events(|log| {
-        let request = request("GET", "/a?b=1&access_token=secret&c=2", &[("user-agent", &agent)]);
+        let request = request(
+            "GET",
+            "/a?b=1&access_token=secret&c=2&token=secret",
+            &[("user-agent", &agent)],
+        );
         with_entry(log, &request, |entry| entry.end(&answer(404)));
     });
     let event = &events.await[0];
-    assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2");
+    assert_eq!(event["requestURI"], "/a?b=1&access_token=REDACTED&c=2&token=REDACTED");
     assert_eq!(event["responseStatus"], json!({"metadata": {}, "code": 404}));
     let agent = event["userAgent"].as_str().unwrap();
     assert!(
