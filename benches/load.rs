@@ -20,6 +20,10 @@
 mod bench;
 #[path = "load/caller.rs"]
 mod caller;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/child.rs"]
+mod child;
 #[path = "load/client_pool.rs"]
 mod client_pool;
 #[path = "load/comparison.rs"]
@@ -28,6 +32,12 @@ mod comparison;
 mod control_plane;
 #[path = "load/corpus.rs"]
 mod corpus;
+#[cfg(feature = "etcd")]
+#[path = "load/etcd_baseline.rs"]
+mod etcd_baseline;
+#[cfg(feature = "etcd")]
+#[path = "load/etcd_server.rs"]
+mod etcd_server;
 #[path = "load/figures.rs"]
 mod figures;
 #[path = "load/fill.rs"]
@@ -36,14 +46,32 @@ mod fill;
 mod fixtures;
 #[path = "load/http_baseline.rs"]
 mod http_baseline;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/support/etcd/link.rs"]
+mod link;
 #[path = "load/listen.rs"]
 mod listen;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/support/etcd/members.rs"]
+mod members;
+#[path = "load/multiplexed.rs"]
+mod multiplexed;
 #[path = "load/open_loop.rs"]
 mod open_loop;
 #[path = "load/options.rs"]
 mod options;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/pki.rs"]
+mod pki;
 #[path = "load/process.rs"]
 mod process;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/support/etcd/proxy.rs"]
+mod proxy;
 #[path = "load/questions.rs"]
 mod questions;
 #[path = "load/redb_baseline.rs"]
@@ -60,12 +88,22 @@ mod site;
 mod slow_disk;
 #[path = "load/streamed.rs"]
 mod streamed;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/support/mod.rs"]
+mod support;
 #[path = "load/template.rs"]
 mod template;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/tools.rs"]
+mod tools;
 #[path = "load/turn.rs"]
 mod turn;
 #[path = "load/usage.rs"]
 mod usage;
+#[path = "load/webhook_server.rs"]
+mod webhook_server;
 #[path = "load/wire.rs"]
 mod wire;
 

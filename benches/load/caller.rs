@@ -18,18 +18,21 @@ pub(crate) const TOKEN: &str = "token-of-load";
 const REVIEWED_TOKEN: &str = "token-of-developer";
 /// User of that token, and the user that the front proxy names.
 pub(crate) const DEVELOPER: &str = "developer";
-/// Only group of this user besides `system:authenticated`.
+/// Group of this user, the only one of its token besides `system:authenticated`.
 pub(crate) const DEVELOPERS: &str = "developers";
+/// Groups that the front proxy names.
+const GROUPS: [&str; 4] = [DEVELOPERS, "team-shop", "vpn-users", "system:authenticated"];
 
 impl Caller {
-    /// Header lines with the credentials.
-    pub(crate) fn fields(self) -> String {
+    /// Headers with the credentials.
+    pub(crate) fn headers(self) -> Vec<(&'static str, String)> {
         match self {
-            Self::Token => format!("Authorization: Bearer {TOKEN}\r\n"),
-            Self::ReviewedToken => format!("Authorization: Bearer {REVIEWED_TOKEN}\r\n"),
-            Self::FrontProxy => format!(
-                "X-Remote-User: {DEVELOPER}\r\nX-Remote-Group: {DEVELOPERS}\r\nX-Remote-Group: system:authenticated\r\n"
-            ),
+            Self::Token => vec![("authorization", format!("Bearer {TOKEN}"))],
+            Self::ReviewedToken => vec![("authorization", format!("Bearer {REVIEWED_TOKEN}"))],
+            Self::FrontProxy => {
+                let groups = GROUPS.map(|group| ("x-remote-group", group.to_owned()));
+                [("x-remote-user", DEVELOPER.to_owned())].into_iter().chain(groups).collect()
+            }
         }
     }
 }

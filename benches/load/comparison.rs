@@ -20,12 +20,25 @@ pub(crate) enum Side {
     RedbQuickRepair,
     /// Real server with less work: a stream with fewer tags.
     SmallStream,
+    /// Real server on the embedded store.
+    Embedded,
+    /// etcd alone.
+    Etcd,
+    /// Real server without admission webhooks.
+    NoWebhooks,
 }
 
 impl Side {
     /// Baselines of the real server.
-    pub(crate) const RIVALS: [Self; 4] =
-        [Self::HttpBaseline, Self::Redb, Self::RedbQuickRepair, Self::SmallStream];
+    pub(crate) const RIVALS: [Self; 7] = [
+        Self::HttpBaseline,
+        Self::Redb,
+        Self::RedbQuickRepair,
+        Self::SmallStream,
+        Self::Embedded,
+        Self::Etcd,
+        Self::NoWebhooks,
+    ];
 }
 
 impl fmt::Display for Side {
@@ -36,6 +49,9 @@ impl fmt::Display for Side {
             Self::Redb => "redb",
             Self::RedbQuickRepair => "redb-qr",
             Self::SmallStream => "small",
+            Self::Embedded => "embed",
+            Self::Etcd => "etcd",
+            Self::NoWebhooks => "none",
         })
     }
 }

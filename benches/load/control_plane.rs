@@ -1,30 +1,25 @@
 //! Minimal control plane over TLS in a thread of this process: it approves all TokenReviews and
-//! SubjectAccessReviews, counts them, and serves the one namespace.
+//! SubjectAccessReviews, counts them, and serves the one namespace and configurations of webhooks.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{fs, thread};
 
-use anyhow::Context;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::RawQuery;
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, get, post};
 use base64::prelude::{BASE64_STANDARD, Engine};
 use futures_util::stream;
 use http::{HeaderValue, StatusCode, header};
-use rcgen::{CertificateParams, KeyPair};
-use rustls::pki_types::PrivateKeyDer;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::runtime::Builder;
 
 use crate::caller::{DEVELOPER, DEVELOPERS};
 use crate::corpus::NAMESPACE;
-use crate::listen::{self, Pair};
+use crate::listen::{self, Served};
 
 /// Control plane that runs as long as this process.
 pub(crate) struct ControlPlane {
@@ -32,28 +27,14 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Starts a control plane and writes its kubeconfig.
+    /// Starts a control plane with these validating webhooks and writes its kubeconfig.
     ///
     /// # Errors
     /// No port is free, or the file cannot be written.
-    pub(crate) fn start(kubeconfig: &Path) -> anyhow::Result<Self> {
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
-        listener.set_nonblocking(true)?;
-        let key = KeyPair::generate()?;
-        let certificate = CertificateParams::new(["127.0.0.1".to_owned()])?.self_signed(&key)?;
-        fs::write(kubeconfig, config(listener.local_addr()?, &certificate.pem()).to_string())?;
-        let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
-        let pair = Pair { chain: vec![certificate.der().clone()], key };
+    pub(crate) fn start(kubeconfig: &Path, webhooks: &[Value]) -> anyhow::Result<Self> {
         let reviews = Arc::default();
-        let app = app(&reviews);
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        thread::spawn(move || {
-            let served = runtime.block_on(async {
-                listen::serve(TcpListener::from_std(listener)?, pair, app).await
-            });
-            // A scenario that needs the control plane then fails with this error.
-            served.context("the control plane ended")
-        });
+        let Served { address, certificate } = listen::start(app(&reviews, webhooks))?;
+        fs::write(kubeconfig, config(address, &certificate).to_string())?;
         Ok(Self { reviews })
     }
 
@@ -76,7 +57,7 @@ fn config(address: SocketAddr, certificate: &str) -> Value {
     })
 }
 
-fn app(reviews: &Arc<AtomicUsize>) -> Router {
+fn app(reviews: &Arc<AtomicUsize>, webhooks: &[Value]) -> Router {
     let review = |group: &'static str, kind: &'static str, status: Value| {
         let reviews = reviews.clone();
         post(async move || {
@@ -100,7 +81,8 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
                 json!({"authenticated": true, "user": user}),
             ),
         )
-        .route("/api/v1/namespaces", get(namespaces))
+        .route("/api/v1/namespaces", collection("v1", "NamespaceList", vec![namespace()]))
+        .merge(admission(webhooks))
         .route(
             // The server requests a single namespace if a create arrives before its list of
             // namespaces.
@@ -112,21 +94,43 @@ fn app(reviews: &Arc<AtomicUsize>) -> Router {
         })
 }
 
-/// List of namespaces, or the watch after it, which never sends an event.
-async fn namespaces(RawQuery(query): RawQuery) -> Response {
-    if query.is_some_and(|query| query.contains("watch=true")) {
-        return answer(
-            StatusCode::OK,
-            Body::from_stream(stream::pending::<Result<Bytes, std::io::Error>>()),
-        );
-    }
-    let list = json!({
-        "apiVersion": "v1",
-        "kind": "NamespaceList",
-        "metadata": {"resourceVersion": "1"},
-        "items": [namespace()],
+/// The configurations of webhooks.
+fn admission(webhooks: &[Value]) -> Router {
+    const VERSION: &str = "admissionregistration.k8s.io/v1";
+    let group = format!("/apis/{VERSION}");
+    let resources = json!({
+        "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": VERSION, "resources": [],
     });
-    answer(StatusCode::OK, Body::from(list.to_string()))
+    let configuration =
+        json!({"metadata": {"name": "load", "resourceVersion": "1"}, "webhooks": webhooks});
+    let validating = if webhooks.is_empty() { Vec::new() } else { vec![configuration] };
+    Router::new()
+        .route(&group, get(async move || answer(StatusCode::OK, Body::from(resources.to_string()))))
+        .route(
+            &format!("{group}/mutatingwebhookconfigurations"),
+            collection(VERSION, "MutatingWebhookConfigurationList", Vec::new()),
+        )
+        .route(
+            &format!("{group}/validatingwebhookconfigurations"),
+            collection(VERSION, "ValidatingWebhookConfigurationList", validating),
+        )
+}
+
+/// List of objects, or the watch after it, which never sends an event.
+fn collection(api_version: &'static str, kind: &'static str, items: Vec<Value>) -> MethodRouter {
+    get(async move |RawQuery(query): RawQuery| {
+        if query.is_some_and(|query| query.contains("watch=true")) {
+            let never = stream::pending::<Result<Bytes, std::io::Error>>();
+            return answer(StatusCode::OK, Body::from_stream(never));
+        }
+        let list = json!({
+            "apiVersion": api_version,
+            "kind": kind,
+            "metadata": {"resourceVersion": "1"},
+            "items": items,
+        });
+        answer(StatusCode::OK, Body::from(list.to_string()))
+    })
 }
 
 fn namespace() -> Value {

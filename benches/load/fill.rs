@@ -40,7 +40,7 @@ pub(crate) fn fill(
 ) -> anyhow::Result<(Vec<String>, Filling)> {
     let streams = images.div_ceil(IMAGES_PER_STREAM);
     let next = AtomicUsize::new(0);
-    let (begun, before) = (Instant::now(), Sample::take(server.id())?);
+    let (begun, before) = (Instant::now(), Sample::take(&server.ids())?);
     let parts = pool.run(server.address, LIMIT, async |connection, _| {
         let mut pushed = Vec::new();
         loop {
@@ -57,7 +57,7 @@ pub(crate) fn fill(
             }
         }
     })?;
-    let usage = before.until(&Sample::take(server.id())?);
+    let usage = before.until(&Sample::take(&server.ids())?);
     let took = begun.elapsed();
     let mut pushed = parts.concat();
     pushed.sort_unstable();

@@ -24,6 +24,8 @@ pub(crate) struct Process {
     /// Start time of the process.
     pub(crate) started: Instant,
     child: Child,
+    /// Other processes whose CPU time counts for the server.
+    pub(crate) companions: Vec<u32>,
     /// Pipe that closes when this process ends for any reason.
     _stdin: Option<ChildStdin>,
 }
@@ -48,8 +50,13 @@ impl Process {
         let (sender, news) = mpsc::channel();
         thread::spawn(move || read_log(log, &sender));
         // Created before the address is known, so that the process ends in every case.
-        let mut process =
-            Self { address: SocketAddr::from(([0, 0, 0, 0], 0)), started, child, _stdin: stdin };
+        let mut process = Self {
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            started,
+            child,
+            companions: Vec::new(),
+            _stdin: stdin,
+        };
         match news.recv_timeout(DEADLINE) {
             Ok(News::Serves(address)) => process.address = address,
             Ok(News::Ended(log)) => bail!("it ended:\n{log}"),
@@ -73,6 +80,11 @@ impl Process {
     /// Process id.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Process ids of the server and its companions.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        [self.id()].into_iter().chain(self.companions.iter().copied()).collect()
     }
 }
 

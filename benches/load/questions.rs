@@ -151,6 +151,11 @@ impl Questions {
         &self.requests[number]
     }
 
+    /// Path of a request, which both the server and its baseline know.
+    pub(crate) fn path(&self, number: usize) -> String {
+        path(RESOURCE, &self.wishes[number].asked)
+    }
+
     /// Checks a response by status and length, without parsing it.
     ///
     /// # Errors
@@ -247,8 +252,9 @@ impl Questions {
 }
 
 fn requests(wishes: &[Wish], resource: &str, caller: Caller) -> Vec<Vec<u8>> {
-    let path = |asked: &str| {
-        format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}/{asked}")
-    };
-    wishes.iter().map(|wish| wire::get(&path(&wish.asked), caller)).collect()
+    wishes.iter().map(|wish| wire::get(&path(resource, &wish.asked), caller)).collect()
+}
+
+fn path(resource: &str, asked: &str) -> String {
+    format!("/apis/image.openshift.io/v1/namespaces/{NAMESPACE}/{resource}/{asked}")
 }

@@ -84,6 +84,12 @@ impl RedbBaseline {
         Ok(Self { seed: Seed(folder), template, streams: images.div_ceil(IMAGES_PER_STREAM) })
     }
 
+    /// The rows of a push.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn template(&self) -> &Template {
+        &self.template
+    }
+
     /// Runs a turn on a copy of the file.
     ///
     /// # Errors

@@ -21,6 +21,8 @@ use crate::process::Process;
 use crate::wire::Connector;
 
 const CERTIFICATES: &str = "certs";
+/// Kubeconfig of the control plane, in the folder of a site.
+const KUBECONFIG: &str = "kubeconfig";
 /// Certificate of all servers, in the folder of a site.
 pub(crate) const CHAIN: &str = "certs/apiserver.crt";
 /// Key of that certificate.
@@ -50,7 +52,7 @@ impl Site {
             folder.join("tokens.csv"),
             format!("{TOKEN},load,uid-of-load,\"system:masters\"\n"),
         )?;
-        let control_plane = ControlPlane::start(&folder.join("kubeconfig"))?;
+        let control_plane = ControlPlane::start(&folder.join(KUBECONFIG), &[])?;
         Ok(Self {
             proxy: front_proxy(&folder.join("front-proxy-ca.crt"))?,
             folder: folder.to_owned(),
@@ -73,9 +75,23 @@ impl Site {
     /// # Errors
     /// The server does not serve.
     pub(crate) fn serve(&self, data: &Path) -> anyhow::Result<Process> {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
-        Process::start(command.arg("serve").args(self.flags(data)))
-            .context("the server does not start")
+        self.serve_with(&[data_flag(data)])
+    }
+
+    /// Starts the real server on this data, behind the control plane of another kubeconfig.
+    ///
+    /// # Errors
+    /// The server does not serve.
+    pub(crate) fn serve_behind(&self, data: &Path, kubeconfig: &Path) -> anyhow::Result<Process> {
+        start(&self.flags(kubeconfig), &[data_flag(data)])
+    }
+
+    /// Starts the real server with these flags of its store.
+    ///
+    /// # Errors
+    /// The server does not serve.
+    pub(crate) fn serve_with(&self, store: &[String]) -> anyhow::Result<Process> {
+        start(&self.own_flags(), store)
     }
 
     /// Starts the server on this data, in a process of this program, on a disk with delayed syncs.
@@ -89,7 +105,8 @@ impl Site {
     ) -> anyhow::Result<Process> {
         let mut command =
             Command::new(env::current_exe().context("the path of this program is unknown")?);
-        command.args(["--slow-disk", &delay.as_millis().to_string(), "--"]).args(self.flags(data));
+        command.args(["--slow-disk", &delay.as_millis().to_string(), "--"]);
+        command.args(self.own_flags()).arg(data_flag(data));
         Process::start(&mut command).context("the server does not start on a slow disk")
     }
 
@@ -108,15 +125,18 @@ impl Site {
         Connector::new(&self.folder.join(CHAIN), shown)
     }
 
-    fn flags(&self, data: &Path) -> Vec<String> {
+    fn own_flags(&self) -> Vec<String> {
+        self.flags(&self.folder.join(KUBECONFIG))
+    }
+
+    fn flags(&self, kubeconfig: &Path) -> Vec<String> {
         let at = |name: &str| self.folder.join(name).display().to_string();
         vec![
             "--bind-address=127.0.0.1".into(),
             "--secure-port=0".into(),
-            format!("--data-dir={}", data.display()),
             format!("--cert-dir={}", at(CERTIFICATES)),
             format!("--token-auth-file={}", at("tokens.csv")),
-            format!("--kubeconfig={}", at("kubeconfig")),
+            format!("--kubeconfig={}", kubeconfig.display()),
             "--authentication-skip-lookup".into(),
             format!("--requestheader-client-ca-file={}", at("front-proxy-ca.crt")),
             // The cache keeps reviews for the whole run: the cost of a review is not part of the
@@ -131,6 +151,16 @@ impl Site {
             "--logging-format=json".into(),
         ]
     }
+}
+
+fn start(flags: &[String], store: &[String]) -> anyhow::Result<Process> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
+    Process::start(command.arg("serve").args(flags).args(store))
+        .context("the server does not start")
+}
+
+fn data_flag(data: &Path) -> String {
+    format!("--data-dir={}", data.display())
 }
 
 /// Client certificate of a front proxy. Writes the certificate of its authority.

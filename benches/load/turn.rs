@@ -162,7 +162,7 @@ pub(crate) fn observe<T: Send>(
 
 fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
     thread::sleep(window.start.saturating_duration_since(Instant::now()));
-    let before = Sample::take(server.id())?;
+    let before = Sample::take(&server.ids())?;
     let mut most = resident_mib(server.id())?;
     while let Some(left) =
         window.end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
@@ -170,7 +170,7 @@ fn look(server: &Process, window: Window) -> anyhow::Result<Seen> {
         thread::sleep(left.min(LOOK));
         most = most.max(resident_mib(server.id())?);
     }
-    Ok(Seen { usage: before.until(&Sample::take(server.id())?), resident_mib: most })
+    Ok(Seen { usage: before.until(&Sample::take(&server.ids())?), resident_mib: most })
 }
 
 /// Runs a job on every client of a pool until the window closes.

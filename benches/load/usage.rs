@@ -30,14 +30,16 @@ pub(crate) struct Usage {
 }
 
 impl Sample {
-    /// Current usage of the process `server`, of this process, and of the whole machine.
+    /// Current usage of the processes of a server together, of this process, and of the whole
+    /// machine.
     ///
     /// # Errors
-    /// `/proc` is missing, or the process has ended.
-    pub(crate) fn take(server: u32) -> anyhow::Result<Self> {
+    /// `/proc` is missing, or a process has ended.
+    pub(crate) fn take(server: &[u32]) -> anyhow::Result<Self> {
+        let server = server.iter().map(|process| processor_time(&process.to_string()));
         Ok(Self {
             at: Instant::now(),
-            server: processor_time(&server.to_string())?,
+            server: server.sum::<anyhow::Result<Duration>>()?,
             client: processor_time("self")?,
             machine: busy_time()?,
         })

@@ -59,12 +59,26 @@ impl Connector {
         Ok(Self(TlsConnector::from(Arc::new(config))))
     }
 
+    /// The same connector for this application protocol (ALPN).
+    pub(crate) fn for_protocol(&self, protocol: &str) -> Self {
+        let mut config = self.0.config().as_ref().clone();
+        config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
+        Self(TlsConnector::from(Arc::new(config)))
+    }
+
     /// New connection.
     pub(crate) async fn open(&self, address: SocketAddr) -> io::Result<Connection> {
+        Ok(Connection { stream: self.open_stream(address).await?, buffer: vec![0; ROOM] })
+    }
+
+    /// New TLS connection.
+    pub(crate) async fn open_stream(
+        &self,
+        address: SocketAddr,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        let stream = self.0.connect(ServerName::from(address.ip()), stream).await?;
-        Ok(Connection { stream, buffer: vec![0; ROOM] })
+        self.0.connect(ServerName::from(address.ip()), stream).await
     }
 }
 
@@ -264,6 +278,8 @@ impl Head {
     }
 }
 
+/// `User-Agent` of all requests.
+pub(crate) const AGENT: &str = "load/1.0 (linux/amd64)";
 /// `Accept` of clients that speak JSON.
 pub(crate) const JSON: &str = "application/json, */*";
 /// `Accept` of Go clients for kinds with protobuf.
@@ -296,8 +312,11 @@ pub(crate) fn send(what: &str, caller: Caller, content_type: &str, body: &[u8]) 
 
 /// Headers that Kubernetes clients send with every request.
 fn fields(caller: Caller, accept: &str) -> String {
-    let caller = caller.fields();
-    format!("Host: localhost\r\nUser-Agent: load/1.0 (linux/amd64)\r\nAccept: {accept}\r\n{caller}")
+    let mut lines = format!("Host: localhost\r\nUser-Agent: {AGENT}\r\nAccept: {accept}\r\n");
+    for (name, value) in caller.headers() {
+        lines.extend([name, ": ", &value, "\r\n"]);
+    }
+    lines
 }
 
 fn number(text: &[u8]) -> Option<usize> {

@@ -9,6 +9,7 @@ use crate::bench::Bench;
 use crate::caller::Caller;
 use crate::client_pool::ClientPool;
 use crate::comparison::{Comparison, Side};
+use crate::figures::Figures;
 use crate::http_baseline;
 use crate::process::Process;
 use crate::questions::{Questions, Scenario};
@@ -33,13 +34,21 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
     Ok(comparisons)
 }
 
-fn learned(bench: &Bench, scenario: Scenario) -> anyhow::Result<Questions> {
+/// Requests of a scenario with their responses from the server.
+///
+/// # Errors
+/// A wrong response.
+pub(super) fn learned(bench: &Bench, scenario: Scenario) -> anyhow::Result<Questions> {
     let mut questions = Questions::new(scenario, &bench.digests);
     questions.learn_answers(&pool(bench, scenario)?, bench.server.address)?;
     Ok(questions)
 }
 
-fn pool(bench: &Bench, scenario: Scenario) -> anyhow::Result<ClientPool> {
+/// Clients with the credentials of a scenario.
+///
+/// # Errors
+/// The certificate is missing.
+pub(super) fn pool(bench: &Bench, scenario: Scenario) -> anyhow::Result<ClientPool> {
     let connector = bench.site.connector(scenario.caller())?;
     Ok(ClientPool { connector, ..bench.pool.clone() })
 }
@@ -61,16 +70,31 @@ fn comparison(bench: &Bench, scenario: Scenario) -> anyhow::Result<Comparison<'_
     let questions = learned(bench, scenario)?;
     let pool = pool(bench, scenario)?;
     let turn = move || {
-        let before = bench.site.control_plane.reviews();
-        let figures = turn::ask(&pool, &bench.server, &questions, bench.times())?;
-        let reviews = (bench.site.control_plane.reviews() - before) as f64;
-        let requests = figures.rate.unwrap_or_default() * bench.options.seconds;
-        ensure!(
-            scenario.caller() == Caller::Token || reviews * REVIEWS <= requests,
-            "{requests} requests caused {reviews} reviews, so the cache did not keep them"
-        );
-        Ok(figures)
+        let turn = || turn::ask(&pool, &bench.server, &questions, bench.times());
+        match scenario.caller() {
+            Caller::Token => turn(),
+            Caller::ReviewedToken | Caller::FrontProxy => without_reviews(bench, turn),
+        }
     };
     let yardstick = scenario.yardstick().name();
     Ok(Comparison { yardstick, ..Comparison::new(scenario.name(), Side::Ours, turn) })
+}
+
+/// Runs a turn whose reviews must be in the cache.
+///
+/// # Errors
+/// The turn causes reviews, and the errors of the turn.
+pub(super) fn without_reviews(
+    bench: &Bench,
+    turn: impl FnOnce() -> anyhow::Result<Figures>,
+) -> anyhow::Result<Figures> {
+    let before = bench.site.control_plane.reviews();
+    let figures = turn()?;
+    let reviews = (bench.site.control_plane.reviews() - before) as f64;
+    let requests = figures.rate.unwrap_or_default() * bench.options.seconds;
+    ensure!(
+        reviews * REVIEWS <= requests,
+        "{requests} requests caused {reviews} reviews, so the cache did not keep them"
+    );
+    Ok(figures)
 }

@@ -123,11 +123,11 @@ impl Step<'_> {
             {
                 thread::sleep(GLANCE);
             }
-            let before = Sample::take(self.server.id())?;
+            let before = Sample::take(&self.server.ids())?;
             let written = self.write(writes, start, limit);
             let delays = watching.join().map_err(|_| anyhow!("the watchers panicked"))??;
             written?;
-            let usage = before.until(&Sample::take(self.server.id())?);
+            let usage = before.until(&Sample::take(&self.server.ids())?);
             let delays = Latencies::of(delays);
             let figures = Figures::of(&delays, self.time).with_usage(usage, delays.count());
             let resident_mib = Some(resident_mib(self.server.id())?);
