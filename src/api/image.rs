@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use super::{DockerImageMetadata, Evidence, ImageLayer, ImageSignature, object, protobuf};
-use crate::meta::protobuf::MessageDescriptor;
+use crate::meta::protobuf::{MessageDescriptor, UnknownFields};
 use crate::meta::{Base64, Kind, ObjectMeta};
 
 /// Image is an immutable representation of a container image and its metadata.
@@ -66,6 +66,9 @@ pub struct Image {
     /// Proof of the content. Stored only; never read from or written to the API.
     #[serde(skip)]
     pub evidence: Evidence,
+    /// Fields of a newer version in the stored form. Stored only.
+    #[serde(skip)]
+    pub unknown_fields: UnknownFields,
 }
 
 /// ImageManifest is one image of a manifest list, usually the variant for one platform.

@@ -21,7 +21,7 @@ pub struct ImageSignature {
     #[schemars(extend("required" = true))]
     pub r#type: String,
     /// Content is the signature as an opaque, base64-encoded value.
-    #[schemars(with = "Base64", extend("required" = true))]
+    #[schemars(with = "Base64", extend("required" = true, "nullable" = true))]
     #[serde(serialize_with = "bytes_or_null", deserialize_with = "nulls::or_empty")]
     pub content: ByteString,
     /// Conditions is the list of the latest observations of the signature's state.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{nulls, object, protobuf};
-use crate::meta::protobuf::MessageDescriptor;
+use crate::meta::protobuf::{MessageDescriptor, UnknownFields};
 use crate::meta::{Kind, ObjectMeta, Time};
 
 /// ImageStream is a named set of tags. Each tag points to an image and records the images that it
@@ -28,6 +28,9 @@ pub struct ImageStream {
     /// that the mapping created. Stored only; never read from or written to the API.
     #[serde(skip)]
     pub unproved: BTreeMap<String, String>,
+    /// Fields of a newer version in the stored form. Stored only.
+    #[serde(skip)]
+    pub unknown_fields: UnknownFields,
 }
 
 /// ImageStreamSpec describes the desired tags of an image stream.
@@ -177,6 +180,7 @@ pub struct NamedTagEventList {
     pub tag: String,
     /// Items is the list of images that the tag has pointed to, newest first.
     #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
+    #[schemars(extend("nullable" = true))]
     pub items: Vec<TagEvent>,
     /// Conditions is the list of problems with the tag, such as a failed import.
     #[serde(skip_serializing_if = "Vec::is_empty")]

@@ -31,6 +31,7 @@ pub struct ImageBlobReferences {
     pub image_missing: bool,
     /// Layers is the list of digests of the layers, lowest first.
     #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
+    #[schemars(extend("nullable" = true))]
     pub layers: Vec<String>,
     /// Config is the digest of the image configuration. Null if the image has none.
     pub config: Option<String>,

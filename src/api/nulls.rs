@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Writes an empty list as `null`.
+/// Writes an empty list as `null`. The schema of the field needs `nullable`.
 pub(super) fn list<T: Serialize, S: Serializer>(
     items: &[T],
     serializer: S,

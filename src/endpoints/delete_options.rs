@@ -1,5 +1,7 @@
 //! The options of a deletion (`DeleteOptions` of `meta/v1`).
 
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{DeleteOptions, Preconditions};
 use serde_json::Value;
 
@@ -48,7 +50,11 @@ pub fn read_for_collection(cx: &RequestContext) -> Result<DeleteOptions, Status>
 pub fn actor(cx: &RequestContext, options: &DeleteOptions) -> Actor {
     let is_dry_run = options.dry_run.as_ref().is_some_and(|values| !values.is_empty());
     let dry_run = if is_dry_run { DryRun::All } else { DryRun::Off };
-    Actor { dry_run, ..cx.actor.clone() }
+    let mut options = serde_json::to_value(options).unwrap_or_default();
+    if let Value::Object(fields) = &mut options {
+        fields.retain(|name, _| !["kind", "apiVersion"].contains(&name.as_str()));
+    }
+    Actor { dry_run, options: Some(Arc::new(options)), ..cx.actor.clone() }
 }
 
 const KIND: &str = "DeleteOptions";

@@ -56,18 +56,41 @@ pub struct Endpoint {
     pub forms: SupportedForms,
     /// Adds the schema of the kind to a generator and returns a reference to it.
     pub schema: fn(&mut SchemaGenerator) -> schemars::Schema,
-    verbs: Vec<(Verb, Handler)>,
+    verbs: Vec<ServedVerb>,
+}
+
+/// A verb of an endpoint.
+struct ServedVerb {
+    verb: Verb,
+    publication: Publication,
+    handler: Handler,
+}
+
+/// Selects whether discovery and OpenAPI name a verb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publication {
+    /// Both name it.
+    Advertised,
+    /// Neither names it.
+    Unadvertised,
 }
 
 impl Endpoint {
-    /// The verbs, sorted by name.
+    /// The advertised verbs, sorted by name: those of discovery and OpenAPI.
     pub fn verbs(&self) -> impl Iterator<Item = Verb> {
-        self.verbs.iter().map(|(verb, _)| *verb)
+        let advertised =
+            self.verbs.iter().filter(|served| served.publication == Publication::Advertised);
+        advertised.map(|served| served.verb)
     }
 
-    /// Returns true if the resource supports the verb.
+    /// Returns true if the resource advertises the verb.
     pub fn has(&self, verb: Verb) -> bool {
         self.verbs().any(|each| each == verb)
+    }
+
+    /// Returns true if the resource serves the verb, advertised or not.
+    pub fn serves(&self, verb: Verb) -> bool {
+        self.verbs.iter().any(|served| served.verb == verb)
     }
 
     /// The handler for a method and a path of this resource.
@@ -100,22 +123,25 @@ impl Endpoint {
         let mut handlers = self
             .verbs
             .iter()
-            .filter(|(verb, _)| verb.is_on_collection() == on_collection)
+            .filter(|served| served.verb.is_on_collection() == on_collection)
             .peekable();
         if handlers.peek().is_none() {
             return Err(Status::no_such_path());
         }
         handlers
-            .find(|(verb, _)| *verb != Verb::Watch && verb.method() == *method)
-            .map(|(_, handler)| handler)
+            .find(|served| served.verb != Verb::Watch && served.verb.method() == *method)
+            .map(|served| &served.handler)
             .ok_or_else(Status::method_not_allowed)
     }
 
     /// The handler of a path that serves one verb only.
     fn route_to_only(&self, verb: Verb, method: &Method) -> Result<&Handler, Status> {
-        let (_, handler) =
-            self.verbs.iter().find(|(each, _)| *each == verb).ok_or_else(Status::no_such_path)?;
-        if *method == verb.method() { Ok(handler) } else { Err(Status::method_not_allowed()) }
+        let served = self.verbs.iter().find(|served| served.verb == verb);
+        let served = served.ok_or_else(Status::no_such_path)?;
+        match *method == verb.method() {
+            true => Ok(&served.handler),
+            false => Err(Status::method_not_allowed()),
+        }
     }
 }
 
@@ -238,9 +264,18 @@ impl<T: Kind> Builder<T> {
 
     /// Serves watches.
     pub fn watch<H: Watch<T>>(self, handler: &Arc<H>) -> Self {
+        self.published_watch(handler, Publication::Advertised)
+    }
+
+    /// Serves watches by the parameter `watch`, which neither discovery nor OpenAPI names.
+    pub fn unadvertised_watch<H: Watch<T>>(self, handler: &Arc<H>) -> Self {
+        self.published_watch(handler, Publication::Unadvertised)
+    }
+
+    fn published_watch<H: Watch<T>>(mut self, handler: &Arc<H>, publication: Publication) -> Self {
         let (handler, api, columns, scope) =
             (handler.clone(), self.api, self.columns, self.endpoint.scope);
-        self.verb(Verb::Watch, move |cx| {
+        let handler: Handler = Arc::new(move |cx| {
             let handler = handler.clone();
             Box::pin(async move {
                 let encoder = EventEncoder::new(&cx, api, columns)?;
@@ -248,7 +283,9 @@ impl<T: Kind> Builder<T> {
                 let changes = handler.watch(&cx.actor, &cx.at, scope, &options).await?;
                 Ok(watch::respond(changes, encoder))
             })
-        })
+        });
+        self.endpoint.verbs.push(ServedVerb { verb: Verb::Watch, publication, handler });
+        self
     }
 
     /// Serves POST.
@@ -350,7 +387,7 @@ impl<T: Kind> Builder<T> {
 
     /// Completes the endpoint.
     pub fn build(mut self) -> Endpoint {
-        self.endpoint.verbs.sort_by_key(|(verb, _)| *verb);
+        self.endpoint.verbs.sort_by_key(|served| served.verb);
         self.endpoint
     }
 
@@ -362,7 +399,8 @@ impl<T: Kind> Builder<T> {
         + Sync
         + 'static,
     ) -> Self {
-        self.endpoint.verbs.push((verb, Arc::new(handler)));
+        let (publication, handler) = (Publication::Advertised, Arc::new(handler));
+        self.endpoint.verbs.push(ServedVerb { verb, publication, handler });
         self
     }
 }

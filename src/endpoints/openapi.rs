@@ -7,6 +7,7 @@ mod convert;
 mod operation;
 mod protobuf;
 mod schemas;
+mod security;
 mod standard;
 mod version;
 
@@ -56,12 +57,15 @@ pub fn document(version: OpenApiVersion, api: GroupVersion, endpoints: &[Endpoin
 
 fn finish(version: OpenApiVersion, paths: BTreeMap<String, Value>, schemas: Schemas) -> Value {
     let (info, schemas) = (info(), schemas.finish());
+    let (security, schemes) = (security::requirement(), security::schemes(version));
     let mut document = match version {
         OpenApiVersion::V2 => {
-            json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas })
+            json!({ "swagger": "2.0", "info": info, "paths": paths, "definitions": schemas,
+                "security": security, "securityDefinitions": schemes })
         }
         OpenApiVersion::V3 => {
-            json!({ "openapi": "3.0.0", "info": info, "paths": paths, "components": { "schemas": schemas } })
+            json!({ "openapi": "3.0.0", "info": info, "paths": paths, "security": security,
+                "components": { "schemas": schemas, "securitySchemes": schemes } })
         }
     };
     document.sort_all_objects();

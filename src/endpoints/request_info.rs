@@ -24,6 +24,8 @@ use crate::registry::object_ref::ObjectRef;
 pub struct RequestPath<'a> {
     sent: &'a str,
     decoded: Cow<'a, str>,
+    /// The path contains a percent sign.
+    has_escapes: bool,
 }
 
 /// The verb of a request and its target.
@@ -104,11 +106,12 @@ impl<'a> RequestPath<'a> {
     /// Decodes a path, so that `%2F` separates segments as `/` does.
     pub fn new(sent: &'a str) -> Self {
         // The search is many times faster than the decoder.
-        let decoded = match sent.contains('%') {
+        let has_escapes = sent.contains('%');
+        let decoded = match has_escapes {
             true => percent_decode_str(sent).decode_utf8_lossy(),
             false => Cow::Borrowed(sent),
         };
-        Self { sent, decoded }
+        Self { sent, decoded, has_escapes }
     }
 }
 
@@ -242,7 +245,7 @@ fn classify<'a>(method: &Method, path: &'a RequestPath<'a>, query: &Query) -> Re
     let has_more = parts.next().is_some();
     let form = match below_version(path.sent, group, version) {
         None => PathForm::Unknown,
-        Some(below) if below.contains('%') && !has_valid_escapes(below) => {
+        Some(below) if path.has_escapes && !has_valid_escapes(below) => {
             PathForm::BrokenEscape(below)
         }
         Some(_) if has_gap || has_more || prefix == Some(PathPrefix::Proxy) => PathForm::Unknown,

@@ -1,5 +1,7 @@
 //! Responses with an object or a status in the negotiated representation.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
@@ -36,6 +38,8 @@ pub struct ApiResponse {
     pub status: Option<Box<Status>>,
     /// Texts of the `Warning` headers.
     pub warnings: Vec<String>,
+    /// Annotations for the audit log.
+    pub audit_annotations: BTreeMap<String, String>,
 }
 
 /// The compression of a body.
@@ -59,6 +63,7 @@ impl ApiResponse {
             hidden: None,
             status: None,
             warnings: Vec::new(),
+            audit_annotations: BTreeMap::new(),
         }
     }
 

@@ -21,11 +21,12 @@ use crate::machinery::body_limits;
 use crate::machinery::patch;
 use crate::meta::{Status, Time};
 use crate::registry::actor::{Actor, DryRun};
+use crate::registry::admission::notes::AdmissionNotes;
 use crate::registry::permission::Permissions;
 use crate::registry::pool::{LARGE_BODY, Pool};
 use crate::registry::verbs::Scope;
-use crate::registry::workload::{BudgetAccount, MemoryFactor, WorkKind, Workload};
-use crate::runtime::{Flow, MemoryBudget};
+use crate::registry::workload::{MemoryFactor, WorkKind, Workload};
+use crate::runtime::{BudgetAccount, Flow, MemoryBudget};
 use crate::telemetry::metrics::Metrics;
 
 /// A request that is authenticated and authorized, with its body read.
@@ -96,20 +97,31 @@ impl Api {
     pub async fn serve(&self, request: Request<'_>) -> ApiResponse {
         let headers = request.headers;
         let accept = Accept::new(headers, request.info.query);
-        match self.handle(request, &accept).await {
+        let notes = match *request.info.method {
+            Method::GET => AdmissionNotes::default(),
+            _ => AdmissionNotes::new(),
+        };
+        let mut response = match self.handle(request, &accept, &notes).await {
             Ok(response) => response,
             Err(status) => ApiResponse::status(&status, accept.error_media()),
-        }
+        };
+        response.warnings.extend(notes.take_warnings());
+        response.audit_annotations = notes.take_annotations();
+        response
     }
 
     async fn handle(
         &self,
         request: Request<'_>,
         accept: &Accept<'_>,
+        notes: &AdmissionNotes,
     ) -> Result<ApiResponse, Status> {
         let info = &request.info;
         let resource = info.resource().ok_or_else(Status::no_such_path)?;
         let endpoint = self.find(resource)?;
+        if resource.prefix == Some(PathPrefix::Watch) && !endpoint.has(Verb::Watch) {
+            return Err(Status::no_such_path());
+        }
         let scope = scope_of(endpoint, info.method, resource);
         let handler = endpoint.route(info.method, scope)?;
         let content_type = text(request.headers, header::CONTENT_TYPE);
@@ -144,7 +156,10 @@ impl Api {
                 field_manager: String::new(),
                 permissions: self.permissions.for_flow(request.flow),
                 namespaces: self.namespaces.clone(),
+                options: None,
+                notes: notes.clone(),
                 load: load.clone(),
+                term: None,
             },
             at: resource.object_ref(),
             query: info.query.clone(),
@@ -269,8 +284,9 @@ fn scope_of(endpoint: &Endpoint, method: &Method, resource: &ResourceInfo<'_>) -
         };
     }
     // A resource without watches handles them as lists, which fail with its own error.
-    let is_watch =
-        resource.verb == Some(Verb::Watch) && *method == Method::GET && endpoint.has(Verb::Watch);
+    let is_watch = resource.verb == Some(Verb::Watch)
+        && *method == Method::GET
+        && endpoint.serves(Verb::Watch);
     match has_name {
         true => RequestScope::Object { in_namespace },
         false if is_watch => RequestScope::Changes { in_namespace },

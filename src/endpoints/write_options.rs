@@ -3,6 +3,10 @@
 //! The rules are those of `ValidateCreateOptions`, `ValidateUpdateOptions` and
 //! `ValidatePatchOptions` in k8s.io/apimachinery/pkg/apis/meta/v1/validation/validation.go.
 
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
 use crate::endpoints::context::RequestContext;
 use crate::machinery::field_validation::FieldValidation;
 use crate::machinery::managed_fields::ConflictPolicy;
@@ -111,9 +115,18 @@ impl WriteOptions {
 
     /// The actor of a write with these options.
     pub fn actor(&self, cx: &RequestContext) -> Actor {
+        let text = |name| cx.query.get(name).filter(|text| !text.is_empty());
+        let mut options = Map::new();
+        if self.dry_run == DryRun::All {
+            options.insert("dryRun".into(), json!(["All"]));
+        }
+        for name in ["fieldManager", "fieldValidation"] {
+            options.extend(text(name).map(|text| (name.to_owned(), text.into())));
+        }
         Actor {
             dry_run: self.dry_run,
             field_manager: self.field_manager.clone(),
+            options: Some(Arc::new(Value::Object(options))),
             ..cx.actor.clone()
         }
     }

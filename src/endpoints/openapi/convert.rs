@@ -1,7 +1,8 @@
 //! Conversion of the JSON schema of a Rust type to an OpenAPI schema of Kubernetes.
 //!
-//! Such schemas have no `null`: a nullable field is an optional one. Required fields do not follow
-//! from the types, because all of them have defaults. A field is required if its schema has
+//! Such schemas have no `null`: a nullable field is an optional one. Only in version 3, `nullable`
+//! marks the fields that responses contain as `null`, for generated clients. Required fields do not
+//! follow from the types, because all of them have defaults. A field is required if its schema has
 //! `"required": true`.
 
 use serde_json::{Map, Value, json};
@@ -24,17 +25,20 @@ pub(super) fn schema(version: OpenApiVersion, generated: &Value) -> Value {
                 insert(&mut schema, key, Some(self::schema(version, value)));
             }
             "properties" => {
-                let fields = value.as_object().into_iter().flatten();
-                let fields: Map<_, _> = fields
-                    .map(|(name, field)| (name.clone(), self::schema(version, field)))
-                    .collect();
+                let converted = value.as_object().into_iter().flatten().map(|(name, field)| {
+                    let converted = self::schema(version, field);
+                    let is_sent = is_sent_as_null(generated, name, field);
+                    match is_sent && version == OpenApiVersion::V3 {
+                        true => (name.clone(), nullable(converted)),
+                        false => (name.clone(), converted),
+                    }
+                });
+                let fields: Map<_, _> = converted.collect();
                 insert(&mut schema, "required", required(value));
                 insert(&mut schema, key, Some(fields.into()));
             }
             "$ref" => insert(&mut schema, key, Some(value.clone())),
-            "default" if version == OpenApiVersion::V3 => {
-                insert(&mut schema, key, default(generated, value))
-            }
+            "default" if version == OpenApiVersion::V3 => insert(&mut schema, key, default(value)),
             _ if key.starts_with("x-") => insert(&mut schema, key, Some(value.clone())),
             _ => {}
         }
@@ -74,6 +78,27 @@ fn name_of_type(types: &Value) -> Option<Value> {
     }
 }
 
+/// Returns true for a field of a schema that is `null` on the wire if it has no value: a nullable one
+/// that is always sent.
+fn is_sent_as_null(generated: &Value, name: &str, field: &Value) -> bool {
+    let is_null = |r#type: &Value| *r#type == "null";
+    let is_in = |list: &Value, test: &dyn Fn(&Value) -> bool| {
+        list.as_array().is_some_and(|items| items.iter().any(test))
+    };
+    is_in(&generated["required"], &|each| each == name)
+        && (field["nullable"] == true
+            || is_in(&field["type"], &is_null)
+            || is_in(&field["anyOf"], &|choice| is_null(&choice["type"])))
+}
+
+fn nullable(mut schema: Value) -> Value {
+    schema["nullable"] = true.into();
+    match schema {
+        Value::Object(fields) => wrap_reference(fields),
+        other => other,
+    }
+}
+
 /// The signed format of a number. Kubernetes has no unsigned ones.
 fn signed(format: &Value) -> Value {
     match format.as_str() {
@@ -99,13 +124,11 @@ fn required(fields: &Value) -> Option<Value> {
     (!names.is_empty()).then(|| json!(names))
 }
 
-/// The default of a field. For a struct it is an empty object, and none if the field is required:
-/// a validator of documents rejects a default that lacks the required fields of the struct.
-fn default(generated: &Value, value: &Value) -> Option<Value> {
+/// The default of a field. Only a scalar has one: code generators refuse `{}` beside a reference, and
+/// drop the schema that contains it.
+fn default(value: &Value) -> Option<Value> {
     match value {
-        Value::Object(_) if generated["required"] == true => None,
-        Value::Object(_) => generated.get("$ref").map(|_| json!({})),
-        Value::Null | Value::Array(_) => None,
+        Value::Object(_) | Value::Null | Value::Array(_) => None,
         scalar => Some(scalar.clone()),
     }
 }
@@ -144,6 +167,29 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_are_sent_as_null_are_nullable_in_version_3() {
+        let fields = json!({
+            "sent": {"anyOf": [{"$ref": "#/A"}, {"type": "null"}]},
+            "list": {"type": "array", "nullable": true},
+            "left-out": {"type": ["string", "null"]},
+            "never": {"type": "string"},
+        });
+        let required = ["sent", "list", "never"];
+        let generated = json!({"type": "object", "required": required, "properties": fields});
+        let converted = schema(OpenApiVersion::V3, &generated);
+        let expected = json!({
+            "sent": {"allOf": [{"$ref": "#/A"}], "nullable": true},
+            "list": {"type": "array", "nullable": true},
+            "left-out": {"type": "string"},
+            "never": {"type": "string"},
+        });
+        assert_eq!(converted["properties"], expected);
+        let converted = schema(OpenApiVersion::V2, &generated);
+        assert_eq!(converted["properties"]["sent"], json!({"$ref": "#/A"}));
+        assert_eq!(converted["properties"]["list"], json!({"type": "array"}));
+    }
+
+    #[test]
     fn required_fields_are_marked_in_their_schema() {
         let fields = json!({"a": {"type": "string", "required": true}, "b": {"type": "string", "default": ""}});
         let generated = json!({"type": "object", "required": ["a", "b"], "properties": fields});
@@ -154,15 +200,11 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_in_version_3_only() {
+    fn only_scalars_have_defaults_and_only_in_version_3() {
         let generated = json!({"$ref": "#/A", "default": {"b": {}}});
-        assert_eq!(schema(OpenApiVersion::V2, &generated), json!({"$ref": "#/A"}));
-        assert_eq!(
-            schema(OpenApiVersion::V3, &generated),
-            json!({"allOf": [{"$ref": "#/A"}], "default": {}})
-        );
-        let required = json!({"$ref": "#/A", "default": {"b": {}}, "required": true});
-        assert_eq!(schema(OpenApiVersion::V3, &required), json!({"$ref": "#/A"}));
+        for version in [OpenApiVersion::V2, OpenApiVersion::V3] {
+            assert_eq!(schema(version, &generated), json!({"$ref": "#/A"}));
+        }
         let generated =
             json!({"type": "array", "items": {"type": "string", "default": "x"}, "default": []});
         assert_eq!(

@@ -36,6 +36,8 @@ static DOCUMENT: Message = Message {
         ("info", 2, FieldEncoding::Message(&INFO)),
         ("paths", 8, Named(2, &FieldEncoding::Message(&PATH))),
         ("definitions", 9, Named(1, &FieldEncoding::Message(&SCHEMA))),
+        ("security", 12, Each(&Named(1, &Within(1, &Each(&Text))))),
+        ("securityDefinitions", 13, Named(1, &Within(2, &FieldEncoding::Message(&API_KEY)))),
     ],
     extensions: 16,
 };
@@ -67,6 +69,11 @@ static OPERATION: Message = Message {
         ("deprecated", 11, Flag),
     ],
     extensions: 13,
+};
+
+static API_KEY: Message = Message {
+    fields: &[("type", 1, Text), ("name", 2, Text), ("in", 3, Text), ("description", 4, Text)],
+    extensions: 5,
 };
 
 static RESPONSE: Message = Message {
