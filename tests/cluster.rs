@@ -7,6 +7,7 @@ mod cluster;
 #[expect(dead_code, unused_imports, reason = "other test binaries use the rest")]
 #[path = "support/registry/mod.rs"]
 mod registry;
+#[expect(dead_code, reason = "other test binaries use the rest")]
 #[path = "conformance/replay.rs"]
 mod replay;
 #[path = "conformance/suite.rs"]

@@ -14,6 +14,7 @@ use super::pki::{Authority, Pair};
 use super::plane::{Authorities, ControlPlane, replace};
 use super::wait::until;
 use crate::support::client::{Answer, Client, Identity, Request};
+use crate::support::server::storage_flags;
 
 /// Flag of most servers: their streams refer to registries that do not exist.
 const NO_IMPORTS: &str = "--controllers=*,-image-import";
@@ -31,6 +32,8 @@ pub(crate) struct Backend {
     folder: PathBuf,
     port: u16,
     arguments: Vec<String>,
+    /// Variables, as `NAME=VALUE`.
+    environment: Vec<String>,
     /// Certificate authorities that clients of this server trust; none before the server has
     /// created its own.
     trusted: Option<String>,
@@ -57,7 +60,6 @@ impl Prepared {
             format!("--kubeconfig={}", kubeconfig.display()),
             "--bind-address=127.0.0.1".to_owned(),
             format!("--secure-port={port}"),
-            format!("--data-dir={}", path("data")),
             format!("--cert-dir={}", path("certs")),
             format!("--service-name={SERVICE}"),
             format!("--service-namespace={SERVER}"),
@@ -67,6 +69,7 @@ impl Prepared {
             "--logging-format=json".to_owned(),
             NO_IMPORTS.to_owned(),
         ];
+        arguments.extend(storage_flags(&folder));
         let mut backend = Backend {
             trusted: None,
             child: None,
@@ -75,6 +78,7 @@ impl Prepared {
             folder,
             port,
             arguments: Vec::new(),
+            environment: Vec::new(),
         };
         if matches!(certificate, Certificate::Issued) {
             arguments.push(format!("--tls-cert-file={}", backend.path("serving.crt").display()));
@@ -95,6 +99,20 @@ impl Prepared {
 
     pub(crate) fn flag(mut self, flag: &str) -> Self {
         self.0.arguments.push(flag.to_owned());
+        self
+    }
+
+    /// Replaces the flags of the store.
+    pub(crate) fn storage(mut self, flags: Vec<String>) -> Self {
+        let default = storage_flags(&self.0.folder);
+        self.0.arguments.retain(|argument| !default.contains(argument));
+        self.0.arguments.extend(flags);
+        self
+    }
+
+    /// Sets a variable of the environment.
+    pub(crate) fn variable(mut self, variable: &str) -> Self {
+        self.0.environment.push(variable.to_owned());
         self
     }
 
@@ -132,8 +150,9 @@ impl Prepared {
 
 impl Backend {
     fn spawn(&mut self) {
-        let program = Path::new(env!("CARGO_BIN_EXE_imagestream-apiserver"));
-        let child = Child::start(program, &self.arguments, &self.log_path());
+        let program = env!("CARGO_BIN_EXE_imagestream-apiserver").to_owned();
+        let all = [&self.environment[..], &[program], &self.arguments].concat();
+        let child = Child::start(Path::new("env"), &all, &self.log_path());
         self.child = Some(child.expect("the server can be started"));
     }
 

@@ -72,7 +72,13 @@ impl Child {
 
     /// Sends SIGTERM to the program.
     pub(crate) fn terminate(&mut self) -> io::Result<()> {
-        self.orders.as_mut().map_or(Ok(()), |orders| orders.write_all(b"TERM\n"))
+        self.signal("TERM")
+    }
+
+    /// Sends a signal, by its name without `SIG`, to the program.
+    pub(crate) fn signal(&mut self, name: &str) -> io::Result<()> {
+        let order = format!("{name}\n");
+        self.orders.as_mut().map_or(Ok(()), |orders| orders.write_all(order.as_bytes()))
     }
 
     /// Kills the program and waits for its end.

@@ -8,25 +8,30 @@ use super::backend::{Backend, Certificate, Prepared, path};
 use super::child::{Child, LogsOfFailure};
 use super::objects::{self, V1};
 use super::plane::ControlPlane;
-use super::site::own;
+use super::site::{front_proxy, on_behalf, own};
 use super::wait::until;
 use crate::support::client::Request;
 use crate::support::expect::Expect;
 
 /// kube-controller-manager, running until this is dropped.
-struct Controllers {
+pub(crate) struct Controllers {
     _child: Child,
     _logs: LogsOfFailure,
 }
 
 impl Controllers {
     fn start(plane: &ControlPlane) -> Self {
+        Self::start_these(plane, "namespace-controller,garbage-collector-controller")
+    }
+
+    /// Starts kube-controller-manager with these of its controllers.
+    pub(crate) fn start_these(plane: &ControlPlane, controllers: &str) -> Self {
         let program = plane.tools.need("kube-controller-manager").expect("the program exists");
         let admin = plane.user("admin", Some("system:masters")).identity();
         let kubeconfig = plane.kubeconfig(&admin).expect("a kubeconfig can be written");
         let arguments = [
             format!("--kubeconfig={}", kubeconfig.display()),
-            "--controllers=namespace-controller,garbage-collector-controller".to_owned(),
+            format!("--controllers={controllers}"),
             "--leader-elect=false".to_owned(),
             "--secure-port=0".to_owned(),
         ];
@@ -37,7 +42,8 @@ impl Controllers {
     }
 }
 
-async fn registered(plane: &ControlPlane) -> Backend {
+/// A server that is registered in a control plane.
+pub(crate) async fn registered(plane: &ControlPlane) -> Backend {
     let backend = Prepared::new(plane, Certificate::Issued).await.start().await;
     plane.register(&backend).await;
     backend
@@ -155,4 +161,55 @@ async fn orphan_deletion_keeps_dependents_without_owner() {
     is_gone(&plane, &format!("{streams}/owner")).await;
     let orphan = plane.get(&format!("{streams}/belongs")).await.expect("the object still exists");
     assert_eq!(orphan["metadata"]["ownerReferences"], Value::Null, "{orphan}");
+}
+
+/// Lists and watches of a resource that the server has answered, and its open watches.
+async fn reads_of(plane: &ControlPlane, backend: &Backend, resource: &str) -> Vec<String> {
+    let metrics = on_behalf("admin", &["system:masters"], "GET", "/metrics");
+    let answer = backend.ask(&front_proxy(plane).identity(), metrics).await;
+    assert_eq!(answer.status, 200);
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    let is_read = |line: &&str| {
+        let names = ["apiserver_request_total{", "apiserver_longrunning_requests{"];
+        names.iter().any(|name| line.starts_with(name))
+            && line.contains(&format!("resource=\"{resource}\""))
+            && ["LIST", "WATCH"].iter().any(|verb| line.contains(&format!("verb=\"{verb}\"")))
+    };
+    text.lines().filter(is_read).map(str::to_owned).collect()
+}
+
+/// A tag has the uid of its stream, so an informer on tags would confuse the collector.
+#[tokio::test]
+async fn gc_and_quota_start_no_informer_on_tags() {
+    let plane = own().await;
+    let backend = registered(&plane).await;
+    let namespace = format!("informers-{}", backend.port());
+    plane.create_namespace(&namespace).await;
+    let controllers = "garbage-collector-controller,resourcequota-controller";
+    let _controllers = Controllers::start_these(&plane, controllers);
+    // Both work on streams: the collector deletes a dependent, and a quota counts.
+    let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"},
+        "spec": {"hard": {"count/imagestreams.image.openshift.io": "5"}}});
+    plane.create(&format!("/api/v1/namespaces/{namespace}/resourcequotas"), &quota).await;
+    let owner = plane.create(&streams(&namespace), &objects::stream("owner")).await;
+    let pushed = objects::mapping("owner", super::site::DIGEST);
+    plane.create(&path(&namespace, "imagestreammappings"), &pushed).await;
+    plane.create(&streams(&namespace), &owned(objects::stream("belongs"), &owner)).await;
+    let quota = format!("/api/v1/namespaces/{namespace}/resourcequotas/q");
+    let used = "/status/used/count~1imagestreams.image.openshift.io";
+    until("the quota counts the streams", || async {
+        let quota = plane.get(&quota).await.unwrap_or_default();
+        if quota.pointer(used) == Some(&json!("2")) { Ok(()) } else { Err(quota.to_string()) }
+    })
+    .await;
+    plane.delete(&format!("{}/owner", streams(&namespace))).await;
+    is_gone(&plane, &format!("{}/belongs", streams(&namespace))).await;
+
+    let open = "apiserver_longrunning_requests{";
+    let of_streams = reads_of(&plane, &backend, "imagestreams").await;
+    assert!(of_streams.iter().any(|line| line.starts_with(open)), "{of_streams:?}");
+    for resource in ["imagestreamtags", "imagetags"] {
+        assert_eq!(reads_of(&plane, &backend, resource).await, Vec::<String>::new());
+    }
+    plane.delete(&format!("{V1}/images/{}", super::site::DIGEST)).await;
 }

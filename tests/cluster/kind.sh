@@ -52,6 +52,7 @@ kind load docker-image imagestream-apiserver:dev --name "$cluster"
 step installation
 kubectl apply --kustomize manifests/overlays/kind
 kubectl --namespace=imagestream-apiserver rollout status deployment/imagestream-apiserver --timeout=180s
+kubectl apply --kustomize manifests/registered/kind
 available
 says ImageStreamImage kubectl api-resources --api-group=image.openshift.io
 

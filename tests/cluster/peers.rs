@@ -14,19 +14,16 @@ use super::tools::peers;
 
 /// Runs a program and returns its output. Panics with its error output when it fails.
 #[track_caller]
-fn run(command: &mut Command) -> String {
+pub(super) fn run(command: &mut Command) -> String {
     let output = command.output().expect("the program can be run");
     let complaints = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {complaints}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn beside(file: &str) -> String {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/cluster/peers")
-        .join(file)
-        .display()
-        .to_string()
+/// The path of a file in this directory.
+pub(super) fn beside(file: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cluster").join(file).display().to_string()
 }
 
 /// Runs one part of the Python program as a user with the role `edit` in a new namespace and
@@ -41,7 +38,7 @@ async fn python(namespace: &str, part: &str) -> Vec<Value> {
         .expect("the kubeconfig can be written");
     let program = peers().expect("the third-party clients are built").join("python/bin/python");
     let told = run(Command::new(program)
-        .arg(beside("streams.py"))
+        .arg(beside("peers/streams.py"))
         .arg(kubeconfig)
         .args([namespace, part]));
     told.lines().map(|line| serde_json::from_str(line).expect("the program prints JSON")).collect()
@@ -145,7 +142,7 @@ async fn helm_manages_a_chart_with_a_stream() {
     let site = shared().await;
     let namespace = "helm";
     site.plane.apply(&[objects::namespace(namespace)]);
-    let (chart, stream) = (beside("chart"), path(namespace, "imagestreams/shop"));
+    let (chart, stream) = (beside("peers/chart"), path(namespace, "imagestreams/shop"));
     let tags = async || -> Vec<String> {
         let stream = site.plane.get(&stream).await.expect("the stream exists");
         let tags = stream["spec"]["tags"].as_array().expect("the stream has tags");

@@ -51,9 +51,17 @@ impl Authority {
         self.issue(named(names[0], None, names), ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// Issues a certificate for a server with host names and addresses that is also a client of
+    /// its peers.
+    pub(crate) fn member(&self, names: &[&str]) -> Pair {
+        let mut params = named(names[0], None, names);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        self.issue(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
     fn issue(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Pair {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![usage];
+        params.extended_key_usages.push(usage);
         let key = key();
         let certificate = params.signed_by(&key, &self.0).expect("a certificate can be issued");
         Pair { certificate: certificate.pem(), key: key.serialize_pem() }

@@ -43,6 +43,7 @@ pub(crate) struct ControlPlane {
     folder: PathBuf,
     port: u16,
     arguments: Vec<String>,
+    etcd: String,
     // Fields drop in this order: kube-apiserver before etcd and the folder.
     kube_apiserver: Option<Child>,
     _etcd: Child,
@@ -63,8 +64,16 @@ impl ControlPlane {
         let (etcd, endpoint) = start_etcd(&tools, &folder)?;
         let port = free_port();
         let arguments = arguments(&folder, port, &endpoint);
-        let mut plane =
-            Self { tools, authorities, folder, port, arguments, kube_apiserver: None, _etcd: etcd };
+        let mut plane = Self {
+            tools,
+            authorities,
+            folder,
+            port,
+            arguments,
+            etcd: endpoint,
+            kube_apiserver: None,
+            _etcd: etcd,
+        };
         plane.write_files().context("writing the certificates of the control plane")?;
         plane.start_kube_apiserver().await?;
         Ok(plane)
@@ -165,6 +174,11 @@ impl ControlPlane {
 
     pub(crate) fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The URL of etcd.
+    pub(crate) fn etcd(&self) -> &str {
+        &self.etcd
     }
 
     /// The certificate authority of kube-apiserver, in PEM.
