@@ -39,6 +39,14 @@ pub enum ParseDigestError {
     Algorithm,
 }
 
+/// Remedy for two digests that differ only in the case of their digits; empty for any others.
+pub fn case_remedy(one: &str, other: &str) -> &'static str {
+    match one != other && one.eq_ignore_ascii_case(other) {
+        true => "; write the hexadecimal digits of digests in lower case",
+        false => "",
+    }
+}
+
 /// Returns true if `text` is a well-formed digest.
 pub fn is_digest(text: &str) -> bool {
     split(text).is_ok()
@@ -163,6 +171,14 @@ mod tests {
             assert_eq!(name.digest_of("content"), name);
             assert_ne!(name.digest_of("other"), name);
         }
+    }
+
+    #[test]
+    fn digests_in_upper_case_have_a_remedy() {
+        let digest = Digest::sha256_of("").to_string();
+        assert!(case_remedy(&digest.to_uppercase(), &digest).ends_with("in lower case"));
+        assert_eq!(case_remedy(&digest, &digest), "");
+        assert_eq!(case_remedy(&digest, "sha256:ab"), "");
     }
 
     #[test]

@@ -34,6 +34,7 @@ pub fn reset_fields(stored: &Image, image: &mut Image) {
     image.docker_image_metadata_version.clone_from(&stored.docker_image_metadata_version);
     image.docker_image_layers.clone_from(&stored.docker_image_layers);
     image.evidence.clone_from(&stored.evidence);
+    image.unknown_fields.clone_from(&stored.unknown_fields);
 }
 
 /// Prepares the update of the `stored` image.

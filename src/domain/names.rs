@@ -108,7 +108,7 @@ impl fmt::Display for StreamTagName {
 }
 
 /// Returns `<stream>:<tag>`.
-pub(super) fn join(stream: &str, tag: &str) -> String {
+pub fn join(stream: &str, tag: &str) -> String {
     format!("{stream}:{tag}")
 }
 

@@ -47,8 +47,8 @@ pub fn keep_named_children(image: &mut Image, named: &[String]) {
 /// Returns the image that replaces `stored` if `pushed` is better proved.
 ///
 /// Content, layers, metadata and pull spec are those of `pushed`. The identity of the object, the
-/// namespace that pushed it first, its signatures, and labels and annotations set through `images`
-/// remain.
+/// namespace that pushed it first, its signatures, unknown fields, and labels and annotations set
+/// through `images` remain.
 pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
     if level(stored) >= pushed.evidence.proof {
         return None;
@@ -64,6 +64,7 @@ pub fn superseding(stored: &Image, pushed: &Image) -> Option<Image> {
         described.created = stored.metadata.creation_timestamp;
     }
     image.signatures.clone_from(&stored.signatures);
+    image.unknown_fields.clone_from(&stored.unknown_fields);
     image.evidence.authored = authored;
     image.evidence.has_unproved_form =
         stored.evidence.has_unproved_form || unproved::is_kept(&stored.evidence);

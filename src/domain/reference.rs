@@ -110,6 +110,23 @@ impl Reference {
         reference
     }
 
+    /// Returns the reference without the parts that the Docker daemon adds by itself, as
+    /// `DaemonMinimal` in library-go: one name of Docker Hub, no namespace `library` there, and no
+    /// tag `latest`.
+    pub fn daemon_minimal(&self) -> Self {
+        let mut reference = self.clone();
+        if is_docker_hub(&reference.registry) {
+            reference.registry = DEFAULT_REGISTRY.into();
+            if reference.namespace == "library" {
+                reference.namespace.clear();
+            }
+        }
+        if reference.tag == "latest" {
+            reference.tag.clear();
+        }
+        reference
+    }
+
     /// Returns the reference without tag and digest.
     pub fn repository(&self) -> Self {
         Self { tag: String::new(), id: String::new(), ..self.clone() }

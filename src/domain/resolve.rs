@@ -71,8 +71,12 @@ pub fn required_streams(old: Option<&ImageStream>, new: &ImageStream) -> BTreeSe
 pub fn internal_error(stream: &ImageStream, errors: &field::Errors) -> Option<field::Error> {
     let name = field::quote(&stream.metadata.name);
     let text = format!("imagestreams {name} is invalid: {}", field::join(errors));
-    (!errors.is_empty())
-        .then(|| field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) })
+    (!errors.is_empty()).then(|| internal(text))
+}
+
+/// Wraps the text of an error of the whole stream, as of its tags, into an internal error.
+pub fn internal(text: String) -> field::Error {
+    field::Error { field: "[]".into(), kind: field::ErrorKind::Internal(text) }
 }
 
 impl SourceStreams {

@@ -121,7 +121,7 @@ fn event<'a>(stream: &'a ImageStream, tag: &str) -> Option<&'a TagEvent> {
 
 /// Returns the pull spec of a tag's image: in the integrated registry if the reference policy is
 /// `Local`, else that of the event.
-fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
+pub(super) fn pull_spec(stream: &ImageStream, tag: &str, event: &TagEvent) -> String {
     let is_local = tags::spec_tag(stream, tag)
         .is_some_and(|spec_tag| spec_tag.reference_policy.r#type == "Local");
     let local = is_local

@@ -65,8 +65,12 @@ pub fn parse(text: &str) -> Result<SignedDuration, DurationError> {
 /// # Errors
 /// The text is no duration, or a negative one.
 pub fn non_negative(text: &str) -> Result<Duration, String> {
-    let parsed =
-        parse(text).map_err(|error| format!("{error}: write it as in 300ms, 1m30s or 2h"))?;
+    let parsed = parse(text).map_err(|error| match &error {
+        DurationError::MissingUnit(number) => {
+            format!("{error}: write {number}s, {number}m or {number}h")
+        }
+        _ => format!("{error}: write it as in 300ms, 1m30s or 2h"),
+    })?;
     Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
 }
 
@@ -201,6 +205,11 @@ mod tests {
         assert!(non_negative("-1s").is_err() && positive("0s").is_err());
         let error = positive("5 minutes").unwrap_err();
         assert!(error.starts_with("time: unknown unit") && error.contains("1m30s"), "{error}");
+        let error = positive("90").unwrap_err();
+        assert!(
+            error.ends_with("missing unit in duration \"90\": write 90s, 90m or 90h"),
+            "{error}"
+        );
     }
 
     proptest::proptest! {

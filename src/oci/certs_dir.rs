@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
+use crate::meta::file_error;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -88,7 +89,10 @@ impl fmt::Debug for HostCertificates {
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, CertsDirError> {
-    let error = |error: io::Error| CertsDirError { path: folder.into(), reason: error.to_string() };
+    let error = |error: io::Error| CertsDirError {
+        path: folder.into(),
+        reason: file_error::reading(&error),
+    };
     let entries = fs::read_dir(folder).map_err(error)?;
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>().map_err(error)?;
@@ -97,7 +101,8 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, CertsDirError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertsDirError> {
-    fs::read(path).map_err(|error| CertsDirError { path: path.into(), reason: error.to_string() })
+    fs::read(path)
+        .map_err(|error| CertsDirError { path: path.into(), reason: file_error::reading(&error) })
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertsDirError> {

@@ -14,7 +14,7 @@ use super::error::RegistryError;
 use super::limits::cut;
 use super::repository::{ManifestReference, Repository};
 use super::trust::Security;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, case_remedy};
 use crate::domain::manifest::{
     DOCKER_LIST, Manifest, OCI_INDEX, OCI_MANIFEST, SCHEMA1_SIGNED, SCHEMA2,
 };
@@ -77,7 +77,8 @@ impl FetchedManifest {
             if actual != *expected {
                 return Err(RegistryError::Integrity(format!(
                     "the manifest retrieved with digest {expected} does not match the digest \
-                     calculated from the content {actual}"
+                     calculated from the content {actual}{}",
+                    case_remedy(expected.as_str(), actual.as_str())
                 )));
             }
         }

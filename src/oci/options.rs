@@ -13,6 +13,7 @@ use super::docker_config::{ConfigFormat, DockerConfigError};
 use super::guard::AddressGuard;
 use super::keyring::CredentialSet;
 use super::registries_conf::{RegistriesConf, RegistriesConfError};
+use crate::meta::file_error;
 
 /// Flags of the client for registries.
 #[derive(Clone, Debug, Default, Args)]
@@ -77,7 +78,7 @@ pub struct RequestRate(f64);
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryOptionsError {
     /// A file that cannot be read.
-    #[error("{flag}: {}: {cause}", path.display())]
+    #[error("{flag}: cannot use {}: {}", path.display(), file_error::reading(.cause))]
     Read {
         /// Flag.
         flag: &'static str,

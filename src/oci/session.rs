@@ -23,7 +23,7 @@ use super::response_error::ErrorCode;
 use super::tags::{TagPages, next_page};
 use super::transport::RegistryResponse;
 use super::trust::Security;
-use crate::domain::digest::Digest;
+use crate::domain::digest::{Digest, case_remedy};
 
 /// Media types of manifests, in the order of preference.
 const ACCEPT: HeaderValue = HeaderValue::from_static(
@@ -107,7 +107,8 @@ impl PullSession {
             true => Ok(bytes),
             false => Err(RegistryError::Integrity(format!(
                 "the blob retrieved with digest {digest} does not match the digest calculated \
-                 from the content {actual}"
+                 from the content {actual}{}",
+                case_remedy(digest.as_str(), actual.as_str())
             ))),
         }
     }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use serde_json::Value;
+
+use super::admission::notes::AdmissionNotes;
 use super::permission::Permissions;
 use super::workload::Workload;
 use crate::auth::{Authorizer, User};
@@ -9,6 +12,7 @@ use crate::cluster::Namespaces;
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::managed_fields::Manager;
 use crate::meta::Time;
+use crate::store::TermGuard;
 
 /// A client of the registry, with the parameters of one of its operations.
 #[derive(Clone, Debug)]
@@ -26,8 +30,14 @@ pub struct Actor {
     pub permissions: Permissions,
     /// The namespaces of the cluster, for the admission of new objects.
     pub namespaces: Namespaces,
+    /// The options of a write as JSON without `kind` and `apiVersion`, for webhooks.
+    pub options: Option<Arc<Value>>,
+    /// Warnings and audit annotations of admission.
+    pub notes: AdmissionNotes,
     /// The size of the operation's work, and its slot in the pool for large requests.
     pub load: Workload,
+    /// The term of an elected controller, which its writes compare.
+    pub term: Option<TermGuard>,
 }
 
 /// The longest name of a field manager, in bytes, as `fieldManagerMaxLength` in
@@ -44,7 +54,10 @@ impl Actor {
             field_manager: name.to_owned(),
             permissions: Permissions::new(Arc::new(Authorizer::AlwaysAllow)),
             namespaces: Namespaces::all(),
+            options: None,
+            notes: AdmissionNotes::default(),
             load: Workload::default(),
+            term: None,
         }
     }
 

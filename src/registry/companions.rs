@@ -1,11 +1,13 @@
 //! Objects of other types that a write changes in the same transaction.
 
-use super::admission::attributes::AdmissionAttributes;
+use super::admission::attributes::AdmissionStep;
 use super::admission::chain::Admitted;
 use super::guaranteed_update::ReadSet;
 use super::object_change::ObjectChange;
-use crate::meta::Status;
-use crate::store::Key;
+use super::object_store::ObjectStore;
+use super::strategy::Strategy;
+use crate::meta::{Kind, Status};
+use crate::store::{Change, Key};
 
 /// Objects that change together with another one, such as the images of an image stream.
 pub trait Companions<T>: Sync {
@@ -30,7 +32,7 @@ pub enum CompanionDecision<R> {
     /// These keys must be read first.
     Read(Vec<Key>),
     /// The admission chain must run for these changes.
-    Admit(Vec<AdmissionAttributes>),
+    Admit(Vec<AdmissionStep>),
     /// These changes are stored, if any.
     Write(Vec<ObjectChange>, R),
 }
@@ -43,5 +45,34 @@ impl<T> Companions<T> for NoCompanions {
 
     fn decide(&self, _: &T, _: &ReadSet, _: &Admitted) -> Result<CompanionDecision<()>, Status> {
         Ok(CompanionDecision::Write(Vec::new(), ()))
+    }
+}
+
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
+    /// Takes the companions that must be stored before an object, because one transaction does not
+    /// hold all: as many of other resources as one transaction holds. `None` if it holds all.
+    pub(super) fn ahead_of(
+        &self,
+        companions: &mut Vec<ObjectChange>,
+        change: &ObjectChange,
+    ) -> Option<Vec<ObjectChange>> {
+        let (max_changes, max_bytes) = (self.store().max_changes(), self.store().max_bytes());
+        let fits = |changes: usize, bytes: u64| changes <= max_changes && bytes <= max_bytes;
+        let size = |change: &ObjectChange| {
+            (change.rows.len(), change.rows.iter().map(Change::stored_bytes).sum::<u64>())
+        };
+        let all = companions.iter().chain([change]).map(size);
+        let (rows, bytes) = all.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        if fits(rows, bytes) {
+            return None;
+        }
+        let (mut rows, mut bytes) = (0, 0);
+        let is_ahead = |companion: &&ObjectChange| {
+            let (more_rows, more_bytes) = size(companion);
+            (rows, bytes) = (rows + more_rows, bytes + more_bytes);
+            companion.resource != self.resource() && fits(rows, bytes)
+        };
+        let count = companions.iter().take_while(is_ahead).count();
+        (count > 0).then(|| companions.drain(..count).collect())
     }
 }

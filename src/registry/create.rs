@@ -3,6 +3,7 @@
 use crate::machinery::updated_object;
 use crate::meta::{Kind, Status};
 use crate::registry::actor::Actor;
+use crate::registry::admission::attributes::{AdmissionOperation, WriteOrigin};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
@@ -17,6 +18,7 @@ impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
         /// `maxNameGenerationCreateAttempts` in
         /// k8s.io/apiserver/pkg/registry/generic/registry/store.go.
         const MORE_NAMES: usize = 7;
+        let object = self.admit_new(actor, at, object).await?;
         let is_generated = object.metadata().name.is_empty();
         for _ in 0..MORE_NAMES {
             match self.make(actor, at, object.clone()).await {
@@ -36,14 +38,11 @@ impl<T: Kind, S: Strategy<T>> Create<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
-    async fn make(
-        &self,
-        actor: &Actor,
-        at: &ObjectRef,
-        mut object: T,
-    ) -> Result<Written<T>, Status> {
+    /// Sets the owners of the fields, and runs the mutating phase of admission. Later changes have no
+    /// owner. As `createHandler` in k8s.io/apiserver/pkg/endpoints/handlers/create.go.
+    async fn admit_new(&self, actor: &Actor, at: &ObjectRef, mut object: T) -> Result<T, Status> {
         let strategy = self.strategy();
-        metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
+        object.metadata_mut().namespace = at.namespace().to_owned();
         strategy.reset_fields(None, &mut object);
         let manager = self.field_manager(actor, strategy);
         let managed = updated_object::updated_managed_fields(
@@ -54,9 +53,26 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             &manager,
         )?;
         object.metadata_mut().managed_fields = managed;
+        let target = self.admission_target(AdmissionOperation::Create, WriteOrigin::Request, "");
+        self.storage().chain().mutate_new(target, at.namespace(), object, actor).await
+    }
+
+    async fn make(
+        &self,
+        actor: &Actor,
+        at: &ObjectRef,
+        mut object: T,
+    ) -> Result<Written<T>, Status> {
+        let strategy = self.strategy();
+        metadata::prepare_create(at.namespace(), actor.now, object.metadata_mut())?;
+        strategy.reset_fields(None, &mut object);
         let name = object.metadata().name.clone();
-        let request =
-            WriteRequest { strategy, creation: AllowCreate::Only, purpose: WritePurpose::Store };
+        let request = WriteRequest {
+            strategy,
+            creation: AllowCreate::Only,
+            purpose: WritePurpose::Store,
+            origin: WriteOrigin::Request,
+        };
         let created =
             self.write(actor, at.namespace(), &name, request, |_| Ok((object.clone(), ())));
         let WriteOutcome { mut object, warnings, .. } = created.await?;

@@ -7,6 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
 use crate::meta::{Kind, ObjectMeta, Status, StatusDetails, Time, excerpt};
 use crate::registry::actor::{Actor, DryRun};
+use crate::registry::admission::attributes::{
+    AdmissionOperation, AdmissionPhase, AdmissionStep, WriteOrigin,
+};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::list::object_stream::{ListPage, ObjectStream};
@@ -47,7 +50,8 @@ impl<T: Kind, S: Strategy<T>> Delete<T> for ObjectStore<T, S> {
         if ignores_read_errors(options) {
             self.require_unsafe_delete(actor, at.namespace(), at.name()).await?;
         }
-        match self.remove(actor, at.namespace(), at.name(), options).await? {
+        let named = (at.namespace(), at.name());
+        match self.remove(actor, named, at.name(), options).await? {
             Deletion::Terminating(mut object) => {
                 self.strategy().decorate(&mut object);
                 let is_cascade = options.orphan_dependents == Some(false);
@@ -117,7 +121,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<(), Status> {
-        match self.remove(actor, at.namespace(), name, options).await {
+        // Webhooks get no name, as the request has none.
+        match self.remove(actor, (at.namespace(), name), "", options).await {
             Err(status) if status.code != 404 => Err(status),
             _ => Ok(()),
         }
@@ -126,8 +131,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     async fn remove(
         &self,
         actor: &Actor,
-        namespace: &str,
-        name: &str,
+        (namespace, name): (&str, &str),
+        requested_name: &str,
         options: &DeleteOptions,
     ) -> Result<Deletion<T>, Status> {
         let key = self.key(namespace, name);
@@ -143,7 +148,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             (ObjectState::Unreadable(status), false) => Err(*status),
             (ObjectState::Missing, false) => Err(Status::not_found(self.resource(), name)),
             (ObjectState::Readable(old), false) => {
-                self.decide_removal(actor, &key, (namespace, name), options, &old, admitted)
+                if let Some(step) =
+                    self.deletion_step((namespace, requested_name), &old, admitted, options)?
+                {
+                    return Ok(UpdateDecision::Admit(vec![*step]));
+                }
+                self.decide_removal(actor, &key, (namespace, name), options, &old)
             }
         };
         let done = self.storage().guaranteed_update(actor, std::slice::from_ref(&key), attempt);
@@ -156,6 +166,23 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
+    /// The run of the admission chain that a deletion needs next. The name is empty if the request
+    /// names a collection.
+    fn deletion_step(
+        &self,
+        namespaced_name: (&str, &str),
+        old: &T,
+        admitted: &Admitted,
+        options: &DeleteOptions,
+    ) -> Result<Option<Box<AdmissionStep>>, Status> {
+        self.check_preconditions(options, old.metadata())?;
+        let target = self.admission_target(AdmissionOperation::Delete, WriteOrigin::Request, "");
+        let phases = [AdmissionPhase::Mutate, AdmissionPhase::Validate];
+        Ok(phases.into_iter().find_map(|phase| {
+            self.admission_step(admitted, (phase, target), namespaced_name, Some(old), None)
+        }))
+    }
+
     fn decide_removal(
         &self,
         actor: &Actor,
@@ -163,14 +190,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         namespaced_name: (&str, &str),
         options: &DeleteOptions,
         old: &T,
-        admitted: &Admitted,
     ) -> Result<UpdateDecision<Deletion<T>>, Status> {
-        self.check_preconditions(options, old.metadata())?;
-        if let Some(attributes) =
-            self.admission_attributes(admitted, namespaced_name, Some(old), None)
-        {
-            return Ok(UpdateDecision::Admit(vec![*attributes]));
-        }
         let mut new = old.clone();
         begin_deletion(
             new.metadata_mut(),

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::actor::Actor;
-use super::admission::attributes::AdmissionAttributes;
+use super::admission::attributes::AdmissionStep;
 use super::admission::chain::{AdmissionChain, Admitted};
 use super::history_limit::HistoryLimiter;
 use super::object_change::ObjectChange;
+use crate::cluster::Namespaces;
 use crate::meta::Status;
 use crate::registry::read::{self, ReadEntry};
 use crate::registry::storage_errors::status_of;
@@ -21,10 +22,13 @@ pub enum UpdateDecision<R> {
     Keep(R),
     /// The changes are committed unless an entry in the read set has changed.
     Write(Vec<ObjectChange>, R),
+    /// The changes are committed in the same way, but before the others, which are too many for one
+    /// transaction. The decision is made again with the new entries.
+    WriteAhead(Vec<ObjectChange>),
     /// These keys must be read as well.
     Read(Vec<Key>),
     /// The admission chain must run for these writes.
-    Admit(Vec<AdmissionAttributes>),
+    Admit(Vec<AdmissionStep>),
 }
 
 /// The store of all objects, with the admission chain of its writes.
@@ -100,6 +104,11 @@ impl ReadSet {
         self.0.values().map(ReadEntry::bytes).sum()
     }
 
+    /// Removes a key. Returns true if it was read.
+    fn remove(&mut self, key: &Key) -> bool {
+        self.0.remove(key).is_some()
+    }
+
     fn replace(&mut self, key: &Key, entry: Option<Entry>) {
         *self.0.get_mut(key).expect("the store returns only guarded keys") = entry.into();
     }
@@ -142,19 +151,6 @@ impl Storage {
         &self.chain
     }
 
-    /// Runs the admission chain for the create of a virtual object, whose write is an update of
-    /// other objects.
-    ///
-    /// # Errors
-    /// The Status of the plugin that refuses it.
-    pub async fn admit_virtual(
-        &self,
-        attributes: &AdmissionAttributes,
-        actor: &Actor,
-    ) -> Result<(), Status> {
-        self.chain.admit(attributes, actor, &mut Admitted::default()).await
-    }
-
     /// Reads the keys and commits the changes that `decide` returns, in one transaction that fails
     /// if any entry of the read set has changed; as `GuaranteedUpdate` in
     /// k8s.io/apiserver/pkg/storage/interfaces.go, for several objects of several types.
@@ -171,31 +167,50 @@ impl Storage {
         &self,
         actor: &Actor,
         keys: &[Key],
+        decide: impl FnMut(&ReadSet, &Admitted) -> Result<UpdateDecision<R>, Status>,
+    ) -> Result<UpdateOutcome<R>, Status> {
+        let mut admitted = Admitted::none(actor.namespaces.clone());
+        self.guaranteed_update_after(actor, keys, &mut admitted, decide).await
+    }
+
+    /// Like [`Storage::guaranteed_update`], for a transaction of which earlier runs of the loop
+    /// admitted some writes.
+    ///
+    /// # Errors
+    /// The errors of [`Storage::guaranteed_update`].
+    pub async fn guaranteed_update_after<R>(
+        &self,
+        actor: &Actor,
+        keys: &[Key],
+        admitted: &mut Admitted,
         mut decide: impl FnMut(&ReadSet, &Admitted) -> Result<UpdateDecision<R>, Status>,
     ) -> Result<UpdateOutcome<R>, Status> {
-        let (store, load) = (&*self.store, &actor.load);
-        let (mut read_set, mut admitted) = (ReadSet::default(), Admitted::default());
+        let (store, load, mut read_set) = (&*self.store, &actor.load, ReadSet::default());
         read_set.read(store, load, keys, usize::MAX).await?;
         loop {
             // Values may have grown since the last attempt.
             if !load.fits(read_set.bytes()) {
                 load.reserve(read_set.bytes()).await?;
             }
-            let (changes, result) = match decide(&read_set, &admitted)? {
+            let (changes, result) = match decide(&read_set, admitted)? {
                 UpdateDecision::Keep(result) => return Ok(UpdateOutcome::Unchanged(result)),
                 UpdateDecision::Read(more) => {
                     read_set.read(store, load, &more, MAX_READ_BYTES).await?;
                     continue;
                 }
-                UpdateDecision::Admit(writes) => {
-                    for attributes in &writes {
-                        self.chain.admit(attributes, actor, &mut admitted).await?;
+                UpdateDecision::Admit(steps) => {
+                    for step in steps {
+                        self.chain.admit(step, actor, admitted).await?;
                     }
+                    continue;
+                }
+                UpdateDecision::WriteAhead(changes) => {
+                    self.write_ahead(actor, &mut read_set, changes).await?;
                     continue;
                 }
                 UpdateDecision::Write(changes, result) => (changes, result),
             };
-            match self.commit(&read_set, changes, &mut admitted).await? {
+            match self.commit(actor, &read_set, changes, admitted).await? {
                 Outcome::Committed(revision) => {
                     return Ok(UpdateOutcome::Committed(result, revision));
                 }
@@ -206,16 +221,41 @@ impl Storage {
         }
     }
 
+    /// Commits changes that precede others, and reads their entries again. They were admitted, but
+    /// the reservations belong to the write as a whole.
+    async fn write_ahead(
+        &self,
+        actor: &Actor,
+        read_set: &mut ReadSet,
+        changes: Vec<ObjectChange>,
+    ) -> Result<(), Status> {
+        let rows = changes.iter().flat_map(|change| &change.rows);
+        let keys: Vec<Key> = rows.map(|row| row.key().clone()).collect();
+        let mut admitted = Admitted::none(Namespaces::all());
+        match self.commit(actor, read_set, changes, &mut admitted).await? {
+            Outcome::Committed(_) => {
+                let read: Vec<Key> = keys.into_iter().filter(|key| read_set.remove(key)).collect();
+                read_set.read(&*self.store, &actor.load, &read, usize::MAX).await
+            }
+            Outcome::Refused(current) => {
+                current.into_iter().for_each(|each| read_set.replace(&each.key, each.entry));
+                Ok(())
+            }
+        }
+    }
+
     /// Commits the changes. They are charged to the account of the first one.
     async fn commit(
         &self,
+        actor: &Actor,
         read_set: &ReadSet,
         mut changes: Vec<ObjectChange>,
         admitted: &mut Admitted,
     ) -> Result<Outcome, Status> {
         let charge = changes.first().map(|change| change.charge.clone()).unwrap_or_default();
         let rows = distinct_rows(&mut changes);
-        let txn = Txn { guards: read_set.guards(), changes: rows, charge };
+        let (guards, term) = (read_set.guards(), actor.term.clone());
+        let txn = Txn { guards, changes: rows, charge, term };
         let outcome = self.commit_within_limits(read_set, txn, admitted).await?;
         match &outcome {
             Outcome::Committed(revision) => {
@@ -247,9 +287,14 @@ impl Storage {
         let now = Instant::now();
         match &outcome {
             Ok(Outcome::Committed(_)) => history.record_replaced(&charge, replaced, now),
-            Ok(Outcome::Refused(_)) | Err(StoreError::Invalid { .. } | StoreError::Full { .. }) => {
-                history.refund(&charge, bytes, now)
-            }
+            Ok(Outcome::Refused(_))
+            | Err(
+                StoreError::Invalid { .. }
+                | StoreError::TooLarge { .. }
+                | StoreError::Full { .. }
+                | StoreError::TermOver { .. }
+                | StoreError::Unreachable(_),
+            ) => history.refund(&charge, bytes, now),
             Err(StoreError::AccountFull { account, usage, needed, .. }) => {
                 history.refund(&charge, bytes, now);
                 admitted.commit_refused();
@@ -361,6 +406,23 @@ mod tests {
             .unwrap();
         assert!(matches!(done, UpdateOutcome::Committed((), _)));
         assert_eq!(seen_of_other, ["1", "2"]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_ahead_are_committed_and_read_again() {
+        let store = store::in_memory().unwrap().store;
+        let [own, other] = ["/own", "/other"].map(Key::new);
+        let decide = |read_set: &ReadSet, _: &Admitted| {
+            Ok(match read_set.entry(&other)? {
+                None => UpdateDecision::WriteAhead(vec![put(&other, "ahead")]),
+                Some(entry) => UpdateDecision::Write(vec![put(&own, "x")], entry.revision),
+            })
+        };
+        let keys = [own.clone(), other.clone()];
+        let storage = storage(&store, AdmissionChain::default());
+        let done = storage.guaranteed_update(&actor(), &keys, decide).await.unwrap();
+        let UpdateOutcome::Committed(ahead, revision) = done else { panic!("{done:?}") };
+        assert!(ahead < revision, "two transactions");
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -72,6 +72,24 @@ fn prepare_new(namespace: &str, now: Time, meta: &mut ObjectMeta) {
     meta.self_link.clear();
 }
 
+/// Sets the system fields of a new object to those of `desired`, after plugins may have changed it.
+///
+/// # Errors
+/// 400 for another name or namespace.
+pub fn keep_identity(desired: &ObjectMeta, meta: &mut ObjectMeta) -> Result<(), Status> {
+    let ObjectMeta { name, namespace, uid, creation_timestamp, .. } = desired;
+    let namespace = Some(namespace.clone()).filter(|namespace| !namespace.is_empty());
+    check_names(&ObjectRef { namespace, name: Some(name.clone()) }, meta)?;
+    meta.namespace.clone_from(&desired.namespace);
+    meta.uid.clone_from(uid);
+    meta.creation_timestamp = *creation_timestamp;
+    meta.deletion_timestamp = None;
+    meta.deletion_grace_period_seconds = None;
+    meta.resource_version.clear();
+    meta.self_link.clear();
+    Ok(())
+}
+
 /// Resets the fields that clients cannot change, as `BeforeUpdate` in
 /// k8s.io/apiserver/pkg/registry/rest/update.go.
 pub fn prepare_update(old: &ObjectMeta, new: &mut ObjectMeta) {

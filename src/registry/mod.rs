@@ -7,6 +7,7 @@ pub mod admission;
 pub mod companions;
 mod create;
 pub mod delete;
+mod dependencies;
 pub mod follower;
 pub mod guaranteed_update;
 pub mod history_limit;

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use super::admission::attributes::{AdmissionAttributes, AdmissionOperation, DynObject};
+use super::admission::attributes::{
+    AdmissionOperation, AdmissionPhase, AdmissionStep, AdmissionTarget, WriteOrigin,
+};
 use super::admission::chain::Admitted;
 use super::guaranteed_update::Storage;
 use super::keys::{self, KeyMatch};
 use super::object_change::{ObjectChange, WriteEffect};
 use crate::machinery::group_version::GroupVersion;
 use crate::machinery::schema::Schema;
+use crate::machinery::selector::Selector;
 use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::history_limit;
@@ -23,7 +26,7 @@ use crate::registry::storage_errors::status_of;
 use crate::registry::strategy::{Dependencies, Strategy, ValidationErrors};
 use crate::registry::verbs::{self, Get};
 use crate::registry::watch::{
-    ObjectReader, ObjectWatch, WatchCache, WatchOptions, WatchScope, WatchSource,
+    Identity, ObjectReader, ObjectWatch, Shown, WatchCache, WatchOptions, WatchScope, WatchSource,
 };
 use crate::registry::workload::Workload;
 use crate::store::{Change, Charge, Entry, Key, Store, StoreError};
@@ -275,39 +278,42 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    /// The write that the admission chain must check before the transaction goes on; none if it was
-    /// admitted, or if no plugin checks the operation.
-    pub fn admission_attributes(
+    /// The target of a write of these objects, for admission.
+    pub(super) fn admission_target(
+        &self,
+        operation: AdmissionOperation,
+        origin: WriteOrigin,
+        subresource: &'static str,
+    ) -> AdmissionTarget {
+        let (resource, api) = (self.resource, self.api);
+        AdmissionTarget { operation, origin, resource, subresource, kind: T::KIND, api }
+    }
+
+    /// The run of a phase that a write of a transaction needs; none if it was admitted, or if no
+    /// plugin takes part.
+    pub(super) fn admission_step(
         &self,
         admitted: &Admitted,
-        (namespace, name): (&str, &str),
+        step: (AdmissionPhase, AdmissionTarget),
+        namespaced_name: (&str, &str),
         old: Option<&T>,
         new: Option<&T>,
-    ) -> Option<Box<AdmissionAttributes>> {
-        let operation = match (old, new) {
-            (_, None) => AdmissionOperation::Delete,
-            (None, Some(_)) => AdmissionOperation::Create,
-            (Some(_), Some(_)) => AdmissionOperation::Update,
-        };
-        let old_meta = old.map(|old| old.metadata());
-        let chain = self.storage.chain();
-        if !chain.handles(operation)
-            || admitted.covers(operation, (self.resource, namespace, name), old_meta)
-        {
-            return None;
-        }
-        let object = |object: Option<&T>| {
-            object.map(|object| Arc::new(object.clone()) as Arc<dyn DynObject>)
-        };
-        Some(Box::new(AdmissionAttributes {
-            operation,
-            resource: self.resource,
-            api: self.api,
-            namespace: namespace.to_owned(),
-            name: name.to_owned(),
-            old: object(old),
-            new: object(new),
-        }))
+    ) -> Option<Box<AdmissionStep>> {
+        self.storage.chain().step(admitted, step, namespaced_name, old, new)
+    }
+
+    /// The run of the validating phase for a write that follows from one of another object.
+    pub fn derived_admission(
+        &self,
+        admitted: &Admitted,
+        namespaced_name: (&str, &str),
+        old: Option<&T>,
+        new: Option<&T>,
+    ) -> Option<Box<AdmissionStep>> {
+        let operation = AdmissionOperation::of(old, new);
+        let target = self.admission_target(operation, WriteOrigin::Derived, "");
+        let step = (AdmissionPhase::Validate, target);
+        self.admission_step(admitted, step, namespaced_name, old, new)
     }
 
     fn too_large(&self, name: &str, bytes: usize) -> Status {
@@ -336,37 +342,50 @@ impl<T: Kind, S: Strategy<T>> Get<T> for ObjectStore<T, S> {
 }
 
 impl<T: Kind, S: Strategy<T>> verbs::Watch<T> for ObjectStore<T, S> {
+    type Stored = T;
+
     async fn watch(
         self: Arc<Self>,
         actor: &Actor,
         at: &ObjectRef,
         scope: verbs::Scope,
         options: &ListOptions,
-    ) -> Result<ObjectWatch<T>, Status> {
+    ) -> Result<ObjectWatch<T, T>, Status> {
         let scope = self.scope(at, scope, options)?;
-        let options = WatchOptions::read(options)?;
-        let (store, cache, prefix) = (self.storage.store(), &self.watch_cache, &*self.prefix(""));
-        ObjectWatch::begin(
-            WatchSource { store, cache, prefix, reader: self.clone() },
-            &actor.load,
-            scope,
-            options,
-        )
-        .await
+        let shown = Shown { projection: Arc::new(Identity), names: Selector::default() };
+        self.watch_as(&actor.load, scope, shown, options).await
     }
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectReader<T> for ObjectStore<T, S> {
     fn decode(&self, entry: &Entry) -> Result<T, Status> {
-        self.decode(entry)
+        let mut object = self.decode(entry)?;
+        self.strategy.decorate(&mut object);
+        Ok(object)
     }
 
     fn field(&self, object: &T, name: &str) -> String {
         self.strategy.field(object, name)
     }
+}
 
-    fn decorate(&self, object: &mut T) {
-        self.strategy.decorate(object);
+impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
+    /// Watches the objects in a scope, and shows them or their views. All watches share the watch
+    /// cache of the resource.
+    ///
+    /// # Errors
+    /// 400 and 422 for invalid options, and store failures.
+    pub(crate) async fn watch_as<V: Kind>(
+        self: Arc<Self>,
+        load: &Workload,
+        scope: WatchScope,
+        shown: Shown<T, V>,
+        options: &ListOptions,
+    ) -> Result<ObjectWatch<T, V>, Status> {
+        let options = WatchOptions::read(options)?;
+        let (store, cache, prefix) = (self.storage.store(), &self.watch_cache, &*self.prefix(""));
+        let source = WatchSource { store, cache, prefix, reader: self.clone() };
+        ObjectWatch::begin(source, load, scope, shown, options).await
     }
 }
 

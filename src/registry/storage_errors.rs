@@ -22,6 +22,15 @@ pub fn status_of(error: &StoreError) -> Status {
                 .retry_after(1)
         }
         StoreError::Invalid { reason } => Status::bad_request(reason.clone()),
+        StoreError::TooLarge { .. } => {
+            Status::failure(413, "RequestEntityTooLarge", error.to_string())
+        }
+        StoreError::OutcomeUnknown(_) => {
+            let text = "the server's storage has not confirmed the write in time, which may take effect or not: read the object before you retry";
+            let mut status = Status::timeout(text.to_owned());
+            status.hidden = Some(error.to_string());
+            status
+        }
         StoreError::Full { .. } => {
             let text = "the server's storage is full: nothing was written; make room on its volume and try again";
             let mut status = Status::failure(507, "InsufficientStorage", text);
@@ -40,6 +49,12 @@ pub fn status_of(error: &StoreError) -> Status {
         }
         StoreError::Unavailable(_) => {
             let text = "the server's storage failed: check whether a write took effect before you retry it";
+            let mut status = Status::unavailable(text);
+            status.hidden = Some(error.to_string());
+            status
+        }
+        StoreError::Unreachable(_) => {
+            let text = "the server's storage cannot be reached: nothing was written; try again";
             let mut status = Status::unavailable(text);
             status.hidden = Some(error.to_string());
             status
@@ -137,6 +152,15 @@ mod tests {
             !failed.message.contains("/data")
                 && failed.hidden.is_some_and(|text| text.contains("/data"))
         );
+        let cause = || Arc::new(io::Error::other("no route to etcd-0"));
+        let unreachable = status(StoreError::Unreachable(cause()));
+        assert_eq!(unreachable.code, 503);
+        assert!(unreachable.message.contains("nothing was written"), "{}", unreachable.message);
+        let unknown = status(StoreError::OutcomeUnknown(cause()));
+        assert_eq!((unknown.code, unknown.reason.as_str()), (504, "Timeout"));
+        assert!(unknown.message.contains("may take effect or not"), "{}", unknown.message);
+        let large = status(StoreError::TooLarge { reason: "the most is 127".into() });
+        assert_eq!((large.code, large.message.contains("127")), (413, true));
         let damaged =
             status(StoreError::Damaged { key: Key::new("/images/a"), revision: Revision(7) });
         assert_eq!((damaged.code, damaged.reason.as_str()), (500, "InternalError"));

@@ -159,12 +159,19 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     /// # Errors
     /// The errors of [`decode`](Self::decode).
     fn decode_metadata(&self, bytes: &[u8]) -> Result<T, String> {
-        let OnlyMetadata { metadata } =
-            serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
-        let mut object = T::default();
-        *object.metadata_mut() = metadata;
-        Ok(object)
+        decode_metadata(bytes)
     }
+}
+
+/// Decodes only the metadata of an object in JSON.
+///
+/// # Errors
+/// A sentence for the log if the JSON is malformed.
+pub fn decode_metadata<T: Kind>(bytes: &[u8]) -> Result<T, String> {
+    let OnlyMetadata { metadata } = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+    let mut object = T::default();
+    *object.metadata_mut() = metadata;
+    Ok(object)
 }
 
 /// The metadata of a stored object; all other fields are skipped.

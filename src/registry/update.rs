@@ -5,6 +5,7 @@ use crate::machinery::managed_fields::Manager;
 use crate::machinery::updated_object::{Desired, ExistingObject, UpdatedObjectInfo};
 use crate::meta::{Kind, ObjectMeta, Status, excerpt, field};
 use crate::registry::actor::Actor;
+use crate::registry::admission::attributes::WriteOrigin;
 use crate::registry::metadata;
 use crate::registry::object_change::WriteEffect;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
@@ -37,7 +38,8 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         } else {
             AllowCreate::WithPermission
         };
-        let request = WriteRequest { strategy, creation, purpose: WritePurpose::Store };
+        let (purpose, origin) = (WritePurpose::Store, WriteOrigin::Request);
+        let request = WriteRequest { strategy, creation, purpose, origin };
         let desired = |old: Option<&T>| self.desired(actor, at, edit, strategy, &manager, old);
         let written = self.write(actor, at.namespace(), at.name(), request, desired).await?;
         let WriteOutcome { mut object, effect, warnings, extra: of_fields } = written;

@@ -12,7 +12,7 @@ use super::options::{GetOptions, ListOptions};
 use super::outcome::{ReadResult, Written};
 use super::watch::ObjectWatch;
 use crate::machinery::updated_object::UpdatedObjectInfo;
-use crate::meta::Status;
+use crate::meta::{Kind, Status};
 
 /// The scope of a resource's objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,9 @@ pub trait List<T>: Send + Sync + 'static {
 
 /// Watches one object, those of a namespace, or all.
 pub trait Watch<T>: Send + Sync + 'static {
+    /// The type of the stored objects, of which the watch shows views or themselves.
+    type Stored: Kind;
+
     /// Starts a watch.
     fn watch(
         self: Arc<Self>,
@@ -69,7 +72,7 @@ pub trait Watch<T>: Send + Sync + 'static {
         at: &ObjectRef,
         scope: Scope,
         options: &ListOptions,
-    ) -> impl Future<Output = Result<ObjectWatch<T>, Status>> + Send;
+    ) -> impl Future<Output = Result<ObjectWatch<Self::Stored, T>, Status>> + Send;
 }
 
 /// Creates an object.

@@ -1,6 +1,5 @@
 //! The memory and processor time that one request takes, and the account that it is charged to.
 
-use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use crate::meta::Status;
-use crate::runtime::{FairShare, Flow, MemoryBudget, MemoryUse};
+use crate::runtime::{BudgetAccount, FairShare, Flow, MemoryUse};
 
 /// The size of stored objects above which a request is large, in bytes. Objects of this size take a
 /// few milliseconds to decode.
@@ -44,15 +43,6 @@ const METADATA_FACTOR: u64 = 4;
 /// The work of one request, as far as it is known. Clones share the state.
 #[derive(Clone, Debug)]
 pub struct Workload(Arc<WorkloadState>);
-
-/// The account that the memory of a request is charged to.
-#[derive(Clone)]
-pub struct BudgetAccount {
-    /// The budget of all requests.
-    pub budget: MemoryBudget,
-    /// The user.
-    pub flow: Flow,
-}
 
 /// The kind of a request, which determines its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +112,11 @@ impl Workload {
         self.0.kind
     }
 
+    /// The account that the memory is charged to; none for work that is not charged.
+    pub(super) fn account(&self) -> Option<&BudgetAccount> {
+        self.0.account.as_ref()
+    }
+
     /// The user of the request.
     pub(super) fn flow(&self) -> Flow {
         self.0.account.as_ref().map_or(Flow::INTERNAL, |account| account.flow)
@@ -171,11 +166,34 @@ impl Workload {
         }
     }
 
+    /// Reserves memory for this many bytes of decoded values, besides what the request has
+    /// reserved. See [`Workload::reserve`].
+    ///
+    /// # Errors
+    /// 429 if the memory is used up.
+    pub async fn reserve_more(&self, bytes: u64) -> Result<(), Status> {
+        let Some(account) = &self.0.account else { return Ok(()) };
+        let _turn = self.0.acquiring.lock().await;
+        let body = self.0.body.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let total = self.0.reserved.load(Ordering::Relaxed).saturating_add(bytes).max(body);
+        if !self.covers(total) {
+            Box::pin(self.acquire_in_turn(account, total)).await?;
+        }
+        if bytes > LARGE_VALUES {
+            self.enter_slot().await;
+        }
+        Ok(())
+    }
+
     async fn acquire(&self, account: &BudgetAccount, bytes: u64) -> Result<(), Status> {
         let _turn = self.0.acquiring.lock().await;
-        if self.covers(bytes) {
-            return Ok(());
+        match self.covers(bytes) {
+            true => Ok(()),
+            false => self.acquire_in_turn(account, bytes).await,
         }
+    }
+
+    async fn acquire_in_turn(&self, account: &BudgetAccount, bytes: u64) -> Result<(), Status> {
         self.release();
         let BudgetAccount { budget, flow } = account;
         let share = if self.0.is_continued.load(Ordering::Relaxed) {
@@ -342,12 +360,6 @@ impl Default for Workload {
     }
 }
 
-impl fmt::Debug for BudgetAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BudgetAccount").field("flow", &self.flow).finish_non_exhaustive()
-    }
-}
-
 impl AsRef<[u8]> for ChargedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
@@ -362,7 +374,7 @@ pub(crate) mod tests {
     use futures_util::future::join_all;
 
     use super::*;
-    use crate::runtime::PriorityLevel;
+    use crate::runtime::{MemoryBudget, PriorityLevel};
     use crate::telemetry::metrics::Metrics;
 
     const MIB: u64 = 1 << 20;
@@ -415,6 +427,19 @@ pub(crate) mod tests {
             load.release();
         });
         join_all(grown).await;
+    }
+
+    #[tokio::test]
+    async fn additional_memory_counts_for_later_objects() {
+        let load = Workload::charged(account(1), WorkKind::Write, MemoryFactor::Write);
+        let half = FREE_OF_REQUEST / 2;
+        load.reserve_more(half).await.unwrap();
+        assert!(load.split_off(0).is_none(), "the first bytes are free");
+        let parts = [(); 3].map(|()| load.reserve_more(half));
+        assert!(join_all(parts).await.into_iter().all(|each| each.is_ok()));
+        assert!(load.covers(4 * half) && !load.covers(4 * half + 1));
+        load.reserve(1).await.unwrap();
+        assert!(load.fits(1) && !load.fits(2));
     }
 
     #[tokio::test]

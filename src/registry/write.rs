@@ -4,29 +4,27 @@ use futures_util::{StreamExt, stream};
 
 use crate::auth::ResourceAction;
 use crate::machinery::managed_fields::Manager;
-use crate::meta::{Kind, ObjectMeta, Status, field};
+use crate::meta::{Kind, ObjectMeta, Status};
 use crate::registry::actor::{Actor, DryRun};
+use crate::registry::admission::attributes::{
+    AdmissionOperation, AdmissionPhase, AdmissionStep, AdmissionTarget, WriteOrigin,
+};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions, NoCompanions};
+use crate::registry::dependencies::DependencyState;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
 use crate::registry::object_change::WriteEffect;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
-use crate::registry::strategy::{
-    Dependencies, Dependency, ResolvedDependency, Strategy, UpdateStrategy,
-};
+use crate::registry::strategy::{Dependency, Strategy, UpdateStrategy};
 use crate::registry::unreadable::ObjectState;
 #[cfg(doc)]
 use crate::registry::unreadable::UNSAFE_DELETE;
 use crate::store::{Key, Revision};
 
-/// The maximum number of access reviews of one write. kube-apiserver has no such limit.
-const MAX_REVIEWS: usize = 100;
 /// The maximum number of concurrent access reviews of one write.
 const MAX_CONCURRENT_REVIEWS: usize = 8;
-/// The maximum number of other objects that one write may refer to.
-const MAX_DEPENDENCIES: usize = 1000;
 
 /// The rules of a write.
 pub struct WriteRequest<'a, T> {
@@ -36,6 +34,17 @@ pub struct WriteRequest<'a, T> {
     pub creation: AllowCreate,
     /// The purpose of the write.
     pub purpose: WritePurpose,
+    /// The origin of the write. The caller runs the mutating phase of requests that
+    /// [only create](AllowCreate::Only).
+    pub origin: WriteOrigin,
+}
+
+/// The result of an edit.
+pub enum Edited<T, X> {
+    /// The desired object, and a value for the caller.
+    Object(T, X),
+    /// The admission chain must run for a virtual object before the edit goes on.
+    Admit(Box<AdmissionStep>),
 }
 
 /// The purpose of a write.
@@ -117,6 +126,8 @@ struct WriteTask<'a, T, E, C> {
     request: WriteRequest<'a, T>,
     edit: E,
     companions: &'a C,
+    /// The UID of a new object, which is the same in all attempts.
+    uid: String,
 }
 
 impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
@@ -135,8 +146,26 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         request: WriteRequest<'_, T>,
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
     ) -> Result<WriteOutcome<T, X>, Status> {
-        let written =
-            self.write_jointly(actor, namespace, name, request, edit, &NoCompanions).await?;
+        let edit = |old: Option<&T>, _: &Admitted| {
+            edit(old).map(|(object, extra)| Edited::Object(object, extra))
+        };
+        self.write_admitted(actor, namespace, name, request, edit).await
+    }
+
+    /// Like [`ObjectStore::write`], for an edit that requests runs of the admission chain and gets
+    /// their results.
+    ///
+    /// # Errors
+    /// The errors of [`ObjectStore::write`].
+    pub async fn write_admitted<X: Send>(
+        &self,
+        actor: &Actor,
+        namespace: &str,
+        name: &str,
+        request: WriteRequest<'_, T>,
+        edit: impl Fn(Option<&T>, &Admitted) -> Result<Edited<T, X>, Status> + Send + Sync,
+    ) -> Result<WriteOutcome<T, X>, Status> {
+        let written = self.write_all(actor, namespace, name, request, edit, &NoCompanions).await?;
         Ok(written.write)
     }
 
@@ -154,21 +183,39 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         edit: impl Fn(Option<&T>) -> Result<(T, X), Status> + Send + Sync,
         companions: &C,
     ) -> Result<JointOutcome<T, X, C::Outcome>, Status> {
-        let key = self.key(namespace, name);
-        let task = WriteTask { actor, namespace, name, key, request, edit, companions };
+        let edit = |old: Option<&T>, _: &Admitted| {
+            edit(old).map(|(object, extra)| Edited::Object(object, extra))
+        };
+        self.write_all(actor, namespace, name, request, edit, companions).await
+    }
+
+    async fn write_all<X: Send, C: Companions<T>>(
+        &self,
+        actor: &Actor,
+        namespace: &str,
+        name: &str,
+        request: WriteRequest<'_, T>,
+        edit: impl Fn(Option<&T>, &Admitted) -> Result<Edited<T, X>, Status> + Send + Sync,
+        companions: &C,
+    ) -> Result<JointOutcome<T, X, C::Outcome>, Status> {
+        let (key, uid) = (self.key(namespace, name), uuid::Uuid::new_v4().to_string());
+        let task = WriteTask { actor, namespace, name, key, request, edit, companions, uid };
         let mut reviews = ReviewedAccess::default();
+        // Writes that were admitted before a review are not admitted again.
+        let mut admitted = Admitted::none(actor.namespaces.clone());
         loop {
             let attempt = |read_set: &ReadSet, admitted: &Admitted| {
                 self.attempt(&task, &reviews, read_set, admitted)
             };
             let keys = std::slice::from_ref(&task.key);
-            let (attempt_result, revision) =
-                match self.storage().guaranteed_update(actor, keys, attempt).await? {
-                    UpdateOutcome::Unchanged(attempt_result) => (attempt_result, None),
-                    UpdateOutcome::Committed(attempt_result, revision) => {
-                        (attempt_result, Some(revision))
-                    }
-                };
+            let updated =
+                self.storage().guaranteed_update_after(actor, keys, &mut admitted, attempt);
+            let (attempt_result, revision) = match updated.await? {
+                UpdateOutcome::Unchanged(attempt_result) => (attempt_result, None),
+                UpdateOutcome::Committed(attempt_result, revision) => {
+                    (attempt_result, Some(revision))
+                }
+            };
             match (attempt_result, revision) {
                 (WriteAttempt::Review(dependencies), _) => {
                     reviews.review(actor, dependencies).await
@@ -207,9 +254,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         admitted: &Admitted,
     ) -> AttemptResult<T, (X, C::Outcome)>
     where
-        E: Fn(Option<&T>) -> Result<(T, X), Status>,
+        E: Fn(Option<&T>, &Admitted) -> Result<Edited<T, X>, Status>,
     {
-        let WriteRequest { strategy, creation, purpose } = task.request;
+        let WriteRequest { strategy, creation, purpose, .. } = task.request;
         let mut is_replaced = false;
         let stored = match (self.state(read_set, &task.key), creation) {
             (ObjectState::Missing, AllowCreate::OverDamage) => {
@@ -228,15 +275,18 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         // A new object is validated before the conflict with an existing one is reported.
         let (old, existing) =
             if creation == AllowCreate::Only { (None, stored) } else { (stored, None) };
-        let (mut new, extra) = (task.edit)(old.as_ref())?;
+        let (mut new, extra) = match (task.edit)(old.as_ref(), admitted)? {
+            Edited::Object(new, extra) => (new, extra),
+            Edited::Admit(step) => return Ok(UpdateDecision::Admit(vec![*step])),
+        };
         if old.is_none() && creation == AllowCreate::WithPermission && !reviews.may_create {
             return Ok(UpdateDecision::Keep(WriteAttempt::ReviewCreate));
         }
         let namespaced_name = (task.namespace, task.name);
-        if let Some(attributes) =
-            self.admission_attributes(admitted, namespaced_name, old.as_ref(), Some(&new))
+        if creation != AllowCreate::Only
+            && let Some(step) = self.mutate(task, admitted, old.as_ref(), &mut new)?
         {
-            return Ok(UpdateDecision::Admit(vec![*attributes]));
+            return Ok(UpdateDecision::Admit(vec![*step]));
         }
         if let Some(old) = &old {
             metadata::prepare_update(old.metadata(), new.metadata_mut());
@@ -264,6 +314,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             ),
         };
         self.reject_invalid(&new, &errors)?;
+        let validating = (AdmissionPhase::Validate, self.target_of(task, old.as_ref()));
+        if let Some(step) =
+            self.admission_step(admitted, validating, namespaced_name, old.as_ref(), Some(&new))
+        {
+            return Ok(UpdateDecision::Admit(vec![*step]));
+        }
         if let Some(existing) = existing {
             return Err(self.already_exists(task.name, &existing));
         }
@@ -285,6 +341,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             if purpose == WritePurpose::Delete {
                 change.charge = change.charge.unlimited();
             }
+            if task.actor.dry_run == DryRun::Off
+                && let Some(ahead) = self.ahead_of(&mut changes, &change)
+            {
+                return Ok(UpdateDecision::WriteAhead(ahead));
+            }
             changes.push(change);
         }
         let extra = (extra, companions);
@@ -297,70 +358,58 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         })
     }
 
-    /// Rejects a write that refers to too many other objects before any of them is read.
-    fn check_dependency_count(
+    /// Replaces the desired object with the result of the mutating phase, or returns the run that
+    /// is needed first.
+    ///
+    /// # Errors
+    /// 400 if a plugin renamed a new object.
+    fn mutate<E, C>(
         &self,
-        name: &str,
-        dependencies: &[Dependency],
-    ) -> Result<(), Status> {
-        let reviews =
-            dependencies.iter().filter(|dependency| dependency.permission.is_some()).count();
-        let text = if reviews > MAX_REVIEWS {
-            format!(
-                "it refers to {reviews} objects of other namespaces, each of which needs an access review, and one write \
-                 may need at most {MAX_REVIEWS}: split it into several writes"
-            )
-        } else if dependencies.len() > MAX_DEPENDENCIES {
-            format!(
-                "it refers to {} other objects, and one write may refer to at most {MAX_DEPENDENCIES}: split it into several \
-                 writes",
-                dependencies.len()
-            )
-        } else {
-            return Ok(());
-        };
-        let text = format!("{} {} cannot be written: {text}", self.resource(), field::quote(name));
-        Err(Status::failure(422, "Invalid", text).about(self.resource(), name))
+        task: &WriteTask<'_, T, E, C>,
+        admitted: &Admitted,
+        old: Option<&T>,
+        new: &mut T,
+    ) -> Result<Option<Box<AdmissionStep>>, Status> {
+        let (target, namespaced_name) = (self.target_of(task, old), (task.namespace, task.name));
+        if old.is_none() {
+            new.metadata_mut().uid.clone_from(&task.uid);
+        }
+        let phase = AdmissionPhase::Mutate;
+        if let Some(mutated) = admitted
+            .find(phase, &target, namespaced_name, old.map(|old| old.metadata()))
+            .and_then(|admitted| admitted.mutated())
+        {
+            let desired = std::mem::replace(new, mutated);
+            if old.is_none() {
+                metadata::keep_identity(desired.metadata(), new.metadata_mut())?;
+            }
+            task.request.strategy.reset_fields(old, new);
+            return Ok(None);
+        }
+        if old.is_some() {
+            let step = (phase, target);
+            return Ok(self.admission_step(admitted, step, namespaced_name, old, Some(new)));
+        }
+        let write = admitted.summary(task.namespace, None, Some(new.metadata()));
+        if !self.storage().chain().concerns(phase, &target, &write) {
+            return Ok(None);
+        }
+        // A new object has no system fields yet.
+        let mut shown = new.clone();
+        let meta = shown.metadata_mut();
+        meta.uid.clear();
+        meta.creation_timestamp = None;
+        Ok(self.admission_step(admitted, (phase, target), namespaced_name, old, Some(&shown)))
     }
 
-    /// Looks up the dependencies among the entries and reviews so far.
-    fn resolve_dependencies(
-        &self,
-        dependencies: Vec<Dependency>,
-        reviewed: &[(Dependency, Permission)],
-        read_set: &ReadSet,
-    ) -> Result<DependencyState<T>, Status> {
-        let (mut review, mut read, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for dependency in dependencies {
-            let permission = reviewed
-                .iter()
-                .find(|(other, _)| *other == dependency)
-                .map(|(_, permission)| permission);
-            match (&dependency.permission, permission) {
-                (Some(_), None) => review.push(dependency),
-                (None, _) | (Some(_), Some(Permission::Allowed)) => {
-                    let key = self.key(&dependency.namespace, &dependency.name);
-                    match read_set.entry(&key)? {
-                        Some(entry) => others.push((
-                            dependency,
-                            ResolvedDependency::Found(self.decode(entry)?.into()),
-                        )),
-                        None if read_set.contains(&key) => {
-                            others.push((dependency, ResolvedDependency::Missing))
-                        }
-                        None => read.push(key),
-                    }
-                }
-                (Some(_), Some(refusal)) => {
-                    others.push((dependency, ResolvedDependency::Denied(refusal.clone())))
-                }
-            }
-        }
-        Ok(match (review.is_empty(), read.is_empty()) {
-            (false, _) => DependencyState::Review(review),
-            (true, false) => DependencyState::Read(read),
-            (true, true) => DependencyState::Complete(Dependencies(others)),
-        })
+    /// The target of a write for admission.
+    fn target_of<E, C>(&self, task: &WriteTask<'_, T, E, C>, old: Option<&T>) -> AdmissionTarget {
+        let operation = match old {
+            None => AdmissionOperation::Create,
+            Some(_) => AdmissionOperation::Update,
+        };
+        let WriteRequest { strategy, origin, .. } = task.request;
+        self.admission_target(operation, origin, strategy.subresource())
     }
 
     /// An action on an object of the resource, for reviews.
@@ -410,13 +459,6 @@ fn may_not_replace(mut status: Status) -> Status {
         "; the stored object cannot be read, and only this permission allows to replace it",
     );
     status
-}
-
-/// The state of the dependencies of an attempt.
-enum DependencyState<T> {
-    Complete(Dependencies<T>),
-    Review(Vec<Dependency>),
-    Read(Vec<Key>),
 }
 
 /// The effect of replacing `old` with `new`. If only timestamps in managedFields differ, the old

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::api_version::API;
-use super::image_closures::{ClosureCache, ImageClosure, RowError};
+use super::image_closures::{ClosureCache, ImageClosure};
 use super::image_view::{ImageName, ImageView};
+use super::limit_ranges::LimitRanges;
+use super::list_children::RowError;
+use super::openshift_layout::StoredForm;
 use super::packed_view;
 use super::revision_cache::{CacheError, RevisionCache, Revisioned};
 use super::shared_streams::SharedStreams;
@@ -30,12 +33,13 @@ use crate::registry::guaranteed_update::Storage;
 use crate::registry::history_limit::HistoryLimiter;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Store};
+use crate::store::{Entry, Key, MAX_VALUE_BYTES, ReadPoint, Store};
 use crate::telemetry::OnceEach;
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
-/// The size of the cache of stream views, in bytes.
-const STREAM_CACHE_BYTES: u64 = 8 << 20;
+/// The size of the cache of stream views, in bytes. 5,000 streams of 20 images take 9.2 MB; a stream
+/// that does not fit is decoded for each GET.
+const STREAM_CACHE_BYTES: u64 = 12 << 20;
 /// The size of the cache of image views, in bytes.
 const IMAGE_CACHE_BYTES: u64 = 26 << 20;
 /// The maximum number of damaged rows that are logged.
@@ -62,7 +66,7 @@ pub struct Catalog {
     pub(super) shared_streams: SharedStreams,
 }
 
-/// Limits of stored objects.
+/// Limits and form of stored objects.
 #[derive(Clone)]
 pub struct StorageLimits {
     /// The maximum number of streams in a namespace; none for no limit.
@@ -73,22 +77,74 @@ pub struct StorageLimits {
     pub tag_history: MaxTagHistory,
     /// The limits on the bytes that a namespace writes; none for no limits.
     pub history: Option<Arc<HistoryLimiter>>,
+    /// The form in which objects are stored.
+    pub stored_form: StoredForm,
+}
+
+impl Default for StorageLimits {
+    /// The default limit of tag histories, and no other limits than that of the store.
+    fn default() -> Self {
+        Self { tag_history: MaxTagHistory::default(), ..Self::NONE }
+    }
+}
+
+impl StorageLimits {
+    /// No limits but that of the store, for objects of servers with other limits.
+    pub const NONE: Self = Self {
+        streams_per_namespace: None,
+        object_bytes: MAX_VALUE_BYTES,
+        tag_history: MaxTagHistory(None),
+        history: None,
+        stored_form: StoredForm::Own,
+    };
+}
+
+/// The rules of a cluster for writes.
+pub struct WriteRules {
+    /// The admission plugins, in their order.
+    pub plugins: Vec<Box<dyn AdmissionPlugin>>,
+    /// The LimitRanges.
+    pub ranges: LimitRanges,
+}
+
+impl WriteRules {
+    /// The rules without a cluster.
+    pub fn standalone() -> Self {
+        Self { plugins: vec![Box::new(NamespaceLifecycle)], ranges: LimitRanges::default() }
+    }
 }
 
 impl Catalog {
-    /// The catalog of a store. The list of admission plugins is here.
+    /// The catalog of a store without the rules of a cluster.
     pub fn new(store: &Arc<dyn Store>, registries: Registries, limits: &StorageLimits) -> Self {
-        let StorageLimits { streams_per_namespace, object_bytes, tag_history, ref history } =
-            *limits;
-        let strategy = StreamStrategy { registries: registries.clone(), tag_history };
-        let mut plugins: Vec<Box<dyn AdmissionPlugin>> = vec![Box::new(NamespaceLifecycle)];
+        Self::with_rules(store, registries, limits, WriteRules::standalone())
+    }
+
+    /// The catalog of a store with the rules of a cluster. The limits of this server come last.
+    pub fn with_rules(
+        store: &Arc<dyn Store>,
+        registries: Registries,
+        limits: &StorageLimits,
+        rules: WriteRules,
+    ) -> Self {
+        let WriteRules { mut plugins, ranges } = rules;
+        let StorageLimits {
+            streams_per_namespace,
+            object_bytes,
+            tag_history,
+            ref history,
+            stored_form,
+        } = *limits;
+        let strategy =
+            StreamStrategy { stored_form, registries: registries.clone(), tag_history, ranges };
         if let Some(max) = streams_per_namespace {
             plugins.push(Box::new(ObjectQuota::new(store.clone(), STREAMS, max)));
         }
         let storage = Storage::new(store.clone(), AdmissionChain::new(plugins));
         let storage = Arc::new(storage.with_history_limiter(history.clone()));
         let streams = ObjectStore::new(storage.clone(), API, "imagestreams", strategy);
-        let images = ObjectStore::new(storage.clone(), API, "images", ImageStrategy);
+        let images =
+            ObjectStore::new(storage.clone(), API, "images", ImageStrategy { stored_form });
         Self {
             storage,
             images: Arc::new(images.with_max_object_bytes(object_bytes)),
@@ -97,25 +153,27 @@ impl Catalog {
             tag_history,
             stream_views: RevisionCache::new(STREAM_CACHE_BYTES),
             image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
-            closures: ClosureCache::new(),
+            closures: ClosureCache::new(stored_form),
             logged_damage: Mutex::new(OnceEach::bounded(MAX_LOGGED_ROWS)),
             shared_streams: SharedStreams::new(),
         }
     }
 
-    /// The view of a stream at its latest revision. Views are cached per revision.
+    /// The view of a stream at its latest revision as of a point. Views are cached per revision.
     ///
     /// # Errors
     /// Store failures.
     pub async fn stream_view(
         &self,
         load: &Workload,
+        point: &ReadPoint,
         namespace: &str,
         name: &str,
     ) -> Result<Option<Arc<Revisioned<StreamView>>>, Status> {
         let key = self.streams.key(namespace, name);
         let make = |entry: Entry| self.view_of(&entry);
-        let view = self.stream_views.get(self.streams.store(), load, key, Key::clone, make);
+        let view =
+            self.stream_views.get(self.streams.store(), (load, point), key, Key::clone, make);
         view.await.map_err(Status::from)
     }
 
@@ -157,32 +215,41 @@ impl Catalog {
         }
     }
 
-    /// The view of an image at its latest revision. A damaged view is rebuilt.
+    /// The view of an image at its latest revision as of a point. A damaged view is rebuilt.
     ///
     /// # Errors
     /// Store failures.
     pub async fn image_view(
         &self,
         load: &Workload,
+        point: &ReadPoint,
         name: &str,
     ) -> Result<Option<Arc<Revisioned<ImageView>>>, Status> {
-        match self.read_image_view(load, name).await {
+        match self.read_image_view(load, point, name).await {
             // Boxed, because it would enlarge the future of every request.
             Err(CacheError::Damaged(..)) => Box::pin(self.rebuild_view(load, name)).await,
             read => read.map_err(Status::from),
         }
     }
 
-    /// Reads the view of an image at its latest revision.
+    /// Reads the view of an image at its latest revision as of a point.
     pub(super) async fn read_image_view(
         &self,
         load: &Workload,
+        point: &ReadPoint,
         name: &str,
     ) -> Result<Option<Arc<Revisioned<ImageView>>>, CacheError> {
-        let make = |entry| Ok(ImageView::from(entry));
-        self.image_views
-            .get(self.images.store(), load, ImageName::of(name), |_| packed_view::key(name), make)
-            .await
+        let (store, views, id) = (self.images.store(), &self.image_views, ImageName::of(name));
+        match self.images.strategy().stored_form {
+            StoredForm::Own => {
+                let make = |entry| Ok(ImageView::from(entry));
+                views.get(store, (load, point), id, |_| packed_view::key(name), make).await
+            }
+            StoredForm::OpenShift => {
+                let make = |entry: Entry| ImageView::of_image(&self.images.decode(&entry)?);
+                views.get(store, (load, point), id, |_| self.images.key("", name), make).await
+            }
+        }
     }
 
     /// The image `name` as a stream with the unproved images `unproved` shows it.
@@ -217,6 +284,6 @@ impl Catalog {
         name: &str,
     ) -> Result<Option<ImageView>, Status> {
         let image = self.image_in(load, &view.unproved, name).await?;
-        image.map(|image| ImageView::of_unproved(&image)).transpose()
+        image.map(|image| ImageView::of_image(&image)).transpose()
     }
 }

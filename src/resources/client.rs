@@ -10,6 +10,7 @@ use crate::api::{Image, ImageStream, ImageStreamImport, ImageStreamMapping};
 use crate::machinery::updated_object::{ExistingObject, updated_managed_fields};
 use crate::meta::{Kind, Status, Time};
 use crate::registry::actor::Actor;
+use crate::registry::admission::attributes::WriteOrigin;
 use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::object_store::ObjectStore;
@@ -166,6 +167,7 @@ impl<T: Kind, S: Strategy<T>> ResourceClient<T, S> {
             strategy,
             creation: AllowCreate::WithPermission,
             purpose: WritePurpose::Store,
+            origin: WriteOrigin::Request,
         };
         let mut object =
             self.store.write(&actor, self.at.namespace(), name, request, edit).await?.object;
@@ -185,19 +187,13 @@ mod tests {
 
     use super::*;
     use crate::domain::registries::Registries;
-    use crate::domain::tag_history::MaxTagHistory;
     use crate::registry::list::object_stream::ObjectStream;
     use crate::resources::catalog::StorageLimits;
     use crate::store;
 
     fn client() -> Client {
         let store = store::in_memory().unwrap().store;
-        let limits = StorageLimits {
-            streams_per_namespace: None,
-            object_bytes: usize::MAX,
-            tag_history: MaxTagHistory::default(),
-            history: None,
-        };
+        let limits = StorageLimits::default();
         Client::new(&Arc::new(Catalog::new(&store, Registries::default(), &limits)), "test")
     }
 

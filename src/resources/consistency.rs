@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use super::openshift_layout::StoredForm;
 use super::stored_entry::{self, StoredEntry};
 use super::{packed_view, superseded_images};
 use crate::store::{Change, Entry, Key};
@@ -34,7 +35,7 @@ pub struct ConsistencyReport {
 impl ConsistencyCheck {
     /// Checks an entry. Entries may come in any order.
     pub fn visit(&mut self, entry: &Entry) {
-        match StoredEntry::read(entry) {
+        match StoredEntry::read(entry, StoredForm::Own) {
             Ok(StoredEntry::Image(image)) => {
                 self.images += 1;
                 if image.evidence.has_unproved_form {
@@ -222,7 +223,8 @@ mod tests {
         let mut entries = stored(&image);
         let image_entry =
             entries.iter_mut().find(|entry| entry.key.as_str().contains("/images/")).unwrap();
-        image_entry.value = crate::resources::strategies::ImageStrategy.encode(&image).into();
+        image_entry.value =
+            crate::resources::strategies::ImageStrategy::default().encode(&image).into();
         assert_eq!(problems(&entries), ["/image.openshift.io/unproved/list is missing"]);
         let kept = entry("/image.openshift.io/unproved/list", json::encode(&list()));
         assert_eq!(

@@ -14,7 +14,7 @@ use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::object_change::{ObjectChange, WriteEffect};
 use crate::registry::workload::Workload;
-use crate::store::{Change, Charge, Key};
+use crate::store::{Change, Charge, Key, ReadPoint};
 
 /// The outcome of a rebuild.
 enum Rebuild {
@@ -41,12 +41,16 @@ impl Catalog {
         let rebuild =
             |image: &Image| self.images.change(&keys[1], ("", name), Some(image), Some(image));
         match self.rebuild(load, &keys, rebuild).await {
-            Ok(Rebuild::Done) => self.read_image_view(load, name).await.map_err(Status::from),
+            Ok(Rebuild::Done) => {
+                // After a write, the freshness of earlier reads is not enough.
+                let point = ReadPoint::default();
+                self.read_image_view(load, &point, name).await.map_err(Status::from)
+            }
             Ok(Rebuild::NoImage) => Ok(None),
             Err(failure) => {
                 let image = self.images.find(load, "", name).await?;
                 self.log_failed_rebuild(&keys[0], &failure);
-                let view = image.map(|image| ImageView::of_unproved(&image)).transpose()?;
+                let view = image.map(|image| ImageView::of_image(&image)).transpose()?;
                 Ok(view.map(|view| {
                     let revision = view.revision;
                     Arc::new(Revisioned::once(view, revision))

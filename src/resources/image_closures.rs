@@ -2,9 +2,8 @@
 //! lists.
 //!
 //! A closure is collected on first use, once for all concurrent requests, and cached. It stays
-//! valid until one of *its* manifest lists changes. Each write of a manifest list also writes the
-//! row `MANIFEST_LISTS_KEY`. If that row is not newer than the closure, no list has changed at
-//! all; otherwise the log of the store names the lists that changed since.
+//! valid until one of *its* manifest lists changes. If the last change of any list is not newer than
+//! the closure, it is current; otherwise the log of the store names the lists that changed since.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,14 +13,15 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use tokio::sync::Mutex;
 
-use super::manifest_lists::{MANIFEST_LISTS_KEY, children_key, list_of};
+use super::list_children::{ListChildren, RowError};
+use super::manifest_lists::list_of;
+use super::openshift_layout::StoredForm;
 use super::revision_cache::{MemorySize, Revisioned, single_shard};
 use super::stream_view::StreamView;
 use crate::domain::stream_index::StreamIndex;
 use crate::meta::Status;
-use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Lookup, Revision, Store, StoreError};
+use crate::store::{Key, ReadPoint, Revision, Store};
 
 /// The size of the cache, in bytes. The largest closure fits.
 const CACHE_BYTES: u64 = 24 << 20;
@@ -36,6 +36,7 @@ const MAX_LOG_REVISIONS: u64 = 1000;
 /// A cache of image closures.
 pub(super) struct ClosureCache {
     closures: Cache<StreamRevision, Arc<ImageClosure>, ClosureWeighter>,
+    children: ListChildren,
     /// Held during a scan of the log, so that waiting requests find it done.
     log_scan: Mutex<()>,
 }
@@ -57,9 +58,13 @@ pub struct ImageClosure {
 }
 
 impl ClosureCache {
-    /// An empty cache.
-    pub(super) fn new() -> Self {
-        Self { closures: single_shard(CACHE_BYTES, ClosureWeighter), log_scan: Mutex::new(()) }
+    /// An empty cache for a store with objects of this form.
+    pub(super) fn new(stored_form: StoredForm) -> Self {
+        Self {
+            closures: single_shard(CACHE_BYTES, ClosureWeighter),
+            children: ListChildren::new(stored_form),
+            log_scan: Mutex::new(()),
+        }
     }
 
     /// The current closure of a stream. Large closures are collected in a slot of the pool.
@@ -92,12 +97,15 @@ impl ClosureCache {
         latest: Revision,
     ) -> Result<Arc<ImageClosure>, RowError> {
         // Read after `latest`, so it covers all changes up to there.
-        let changed = manifest_lists_revision(store).await?;
+        let changed = self.children.revision(store).await?;
         loop {
             // A concurrent request may have started before the change that this one must see.
             let closure = match self
                 .closures
-                .get_or_insert_async(&stream_revision, collect_closure(store, load, stream))
+                .get_or_insert_async(
+                    &stream_revision,
+                    collect_closure(store, &self.children, load, stream),
+                )
                 .await
             {
                 Ok(closure) => closure,
@@ -130,10 +138,11 @@ impl ClosureCache {
         if changed <= since {
             return true;
         }
-        if changed.0 - since.0 > MAX_LOG_REVISIONS {
+        let Some(rows) = self.children.rows().filter(|_| changed.0 - since.0 <= MAX_LOG_REVISIONS)
+        else {
             return false;
-        }
-        let mut changes = store.watch(MANIFEST_LISTS_KEY, since);
+        };
+        let mut changes = store.watch(rows, since);
         while changes.revision() < changed {
             // If the log is compacted or unreadable, the closure is collected again.
             let Ok(batch) = changes.next().await else {
@@ -182,45 +191,15 @@ impl From<RowError> for ClosureError {
     }
 }
 
-/// An error of reading the rows about manifest lists.
-#[derive(Debug)]
-pub(super) enum RowError {
-    /// The row of this key is damaged.
-    Damaged(Key),
-    /// Any other error.
-    Failed(Box<Status>),
-}
-
-impl From<Status> for RowError {
-    fn from(status: Status) -> Self {
-        Self::Failed(Box::new(status))
-    }
-}
-
-/// The revision of the last change of any manifest list; 0 if there is none.
-async fn manifest_lists_revision(store: &dyn Store) -> Result<Revision, RowError> {
-    Ok(row(store, &Key::new(MANIFEST_LISTS_KEY))
-        .await?
-        .map(|entry| entry.revision)
-        .unwrap_or_default())
-}
-
-async fn row(store: &dyn Store, key: &Key) -> Result<Option<Entry>, RowError> {
-    match store.get(key, None).await {
-        Ok(Lookup::Found(entry)) => Ok(Some(entry)),
-        Ok(Lookup::Missing | Lookup::Unchanged) => Ok(None),
-        Err(StoreError::Damaged { key, .. }) => Err(RowError::Damaged(key)),
-        Err(error) => Err(status_of(&error).into()),
-    }
-}
-
 async fn collect_closure(
     store: &dyn Store,
+    list_children: &ListChildren,
     load: &Workload,
     stream: &StreamView,
 ) -> Result<Arc<ImageClosure>, ClosureError> {
     // Read before the first child, so that the log covers later changes.
-    let current_at = manifest_lists_revision(store).await?;
+    let current_at = list_children.revision(store).await?;
+    let point = ReadPoint::default();
     let mut names: HashSet<String> = stream.history.names().map(str::to_owned).collect();
     // The children of an unproved image may belong to other streams.
     let is_proved = |name: &str| !stream.unproved.contains_key(name);
@@ -234,12 +213,8 @@ async fn collect_closure(
             tokio::task::yield_now().await;
         }
         let known = pending.len();
-        add_children(
-            row(store, &children_key(&name)).await?,
-            &mut names,
-            &mut pending,
-            &mut bytes,
-        )?;
+        let children = list_children.of(store, &point, &name).await?;
+        add_children(children, &mut names, &mut pending, &mut bytes)?;
         let children = pending.split_off(known);
         pending.extend(children.into_iter().filter(|child| is_proved(child)));
         if !load.fits(bytes) {
@@ -252,26 +227,23 @@ async fn collect_closure(
     }))
 }
 
-/// Adds the children in a row; new ones become pending.
+/// Adds the children of a list; new ones become pending.
 fn add_children(
-    row: Option<Entry>,
+    children: Vec<String>,
     names: &mut HashSet<String>,
     pending: &mut Vec<String>,
     bytes: &mut usize,
 ) -> Result<(), RowError> {
-    let Some(entry) = row else {
-        return Ok(());
-    };
-    for child in String::from_utf8_lossy(&entry.value).lines().filter(|child| !child.is_empty()) {
-        if names.contains(child) {
+    for child in children {
+        if names.contains(&child) {
             continue;
         }
         *bytes += child.len();
         if *bytes > MAX_NAME_BYTES {
             return Err(too_large().into());
         }
-        names.insert(child.to_owned());
-        pending.push(child.to_owned());
+        names.insert(child.clone());
+        pending.push(child);
     }
     Ok(())
 }

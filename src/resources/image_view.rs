@@ -28,7 +28,7 @@ impl ImageView {
     ///
     /// # Errors
     /// 500 for an image without a resourceVersion.
-    pub(super) fn of_unproved(image: &Image) -> Result<Self, Status> {
+    pub(super) fn of_image(image: &Image) -> Result<Self, Status> {
         let revision = image.metadata.resource_version.parse().map_err(Status::hidden)?;
         Ok(Self { row: packed_view::encode(image), revision: Revision(revision) })
     }

@@ -24,6 +24,7 @@ use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
 use crate::registry::outcome::ReadResult;
 use crate::registry::verbs::{Get, Scope};
+use crate::store::ReadPoint;
 
 /// The endpoint of the resource.
 pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
@@ -66,17 +67,19 @@ impl Get<ImageStreamImage> for StreamImageHandler {
         let name = StreamImageName::parse(at.name())
             .map_err(|why| Status::bad_request(why.to_string()))?;
         check_path_segment(&name.stream)?;
-        let stream = self.0.stream_view(&actor.load, at.namespace(), &name.stream).await?;
+        // The stream, then the image, as of one check of freshness.
+        let (load, point) = (&actor.load, ReadPoint::default());
+        let stream = self.0.stream_view(load, &point, at.namespace(), &name.stream).await?;
         let stream = stream.ok_or_else(|| Status::not_found(PLURAL, &name.stream))?;
         let image = self.resolve(actor, &stream, &name.id).await?;
         let image = image.ok_or_else(|| Status::not_found(SINGULAR, at.name()))?;
         let standing = stream.unproved.get(&image);
         if standing.is_some_and(|uid| uid != WITHHELD) {
-            let view = Box::pin(self.0.unproved_image_view(&actor.load, &stream, &image)).await?;
+            let view = Box::pin(self.0.unproved_image_view(load, &stream, &image)).await?;
             let view = view.ok_or_else(|| Status::not_found(PLURAL, &image))?;
             return compose(at, &stream, &view).map(ReadResult::Json);
         }
-        let view = self.0.image_view(&actor.load, &image).await?;
+        let view = self.0.image_view(load, &point, &image).await?;
         let view = view.filter(|view| standing.is_none() || packed_view::is_open(&view.row));
         let view = view.ok_or_else(|| Status::not_found(PLURAL, &image))?;
         compose(at, &stream, &view).map(ReadResult::Json)

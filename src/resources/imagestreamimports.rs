@@ -13,7 +13,7 @@ use crate::domain::{names, tag_edit, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Kind, ObjectMeta, Status, Time, field};
 use crate::registry::actor::Actor;
-use crate::registry::admission::attributes::AdmissionAttributes;
+use crate::registry::admission::attributes::{AdmissionOperation, AdmissionTarget};
 use crate::registry::metadata;
 use crate::registry::object_ref::ObjectRef;
 use crate::registry::outcome::Written;
@@ -52,10 +52,16 @@ impl Create<ImageStreamImport> for Imports {
         at: &ObjectRef,
         import: ImageStreamImport,
     ) -> Result<Written<ImageStreamImport>, Status> {
-        let attributes = AdmissionAttributes::create(RESOURCE, API, at.namespace(), &import);
-        self.catalog.storage.admit_virtual(&attributes, actor).await?;
+        let chain = self.catalog.storage.chain();
+        let target = AdmissionTarget::requested::<ImageStreamImport>(
+            AdmissionOperation::Create,
+            RESOURCE,
+            API,
+        );
+        let import = chain.mutate_new(target, at.namespace(), import, actor).await?;
         let mut import = prepare_and_validate(actor, at, import)?;
         self.check_registries(actor, &import).await?;
+        chain.validate_virtual(target, &import, actor).await?;
         // Not charged, because the memory would be reserved while registries respond.
         let (load, name) = (Workload::default(), &import.metadata.name);
         let stream = self.catalog.streams.find(&load, at.namespace(), name).await?;

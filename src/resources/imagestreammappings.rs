@@ -13,7 +13,7 @@ use crate::domain::{limits, proof, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::{Actor, DryRun};
-use crate::registry::admission::attributes::AdmissionAttributes;
+use crate::registry::admission::attributes::{AdmissionOperation, AdmissionTarget};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
 use crate::registry::history_limit;
@@ -74,9 +74,15 @@ impl Create<ImageStreamMapping> for Mappings {
         at: &ObjectRef,
         mapping: ImageStreamMapping,
     ) -> Result<Written<ImageStreamMapping>, Status> {
-        let attributes = AdmissionAttributes::create(PLURAL, API, at.namespace(), &mapping);
-        self.0.storage.admit_virtual(&attributes, actor).await?;
+        let chain = self.0.storage.chain();
+        let target = AdmissionTarget::requested::<ImageStreamMapping>(
+            AdmissionOperation::Create,
+            PLURAL,
+            API,
+        );
+        let mapping = chain.mutate_new(target, at.namespace(), mapping, actor).await?;
         let mapping = self.prepare_and_validate(actor, at, mapping)?;
+        chain.validate_virtual(target, &mapping, actor).await?;
         let children = proof::named_children(&mapping.image);
         let image = self.new_image(actor, &mapping, &children);
         let (images, streams) = (&self.0.images, &self.0.streams);
@@ -180,7 +186,7 @@ impl Mappings {
         let mut after = before.clone();
         streams.strategy().decorate(&mut after);
         let present = if stored.is_some() { PushedImage::Existing } else { PushedImage::New };
-        let image = found.replacement(pushed);
+        let image = found.replacement(images, pushed);
         if standing == Standing::Proved
             && let Some(children) =
                 withhold_children(push, rights, &before, &mut after, image.as_ref().or(stored))?
@@ -194,21 +200,23 @@ impl Mappings {
             mapping::push(&mut after, mapping, present, self.0.tag_history, push.actor.now);
         let mut changes = Vec::new();
         if pushed_event.is_change() || after.unproved != before.unproved {
+            let over = streams.strategy().ranges.status_error(Some(&before), &after);
+            streams.reject_invalid(&after, &over.into_iter().collect())?;
             let namespaced_name =
                 (before.metadata.namespace.as_str(), mapping.metadata.name.as_str());
-            if let Some(attributes) =
-                streams.admission_attributes(admitted, namespaced_name, Some(&before), Some(&after))
+            if let Some(step) =
+                streams.derived_admission(admitted, namespaced_name, Some(&before), Some(&after))
             {
-                return Ok(UpdateDecision::Admit(vec![*attributes]));
+                return Ok(UpdateDecision::Admit(vec![*step]));
             }
             changes.push(streams.change(&keys[0], namespaced_name, Some(&before), Some(&after))?);
         }
         if let Some(image) = image {
             let namespaced_name = ("", image.metadata.name.as_str());
-            if let Some(attributes) =
-                images.admission_attributes(admitted, namespaced_name, stored, Some(&image))
+            if let Some(step) =
+                images.derived_admission(admitted, namespaced_name, stored, Some(&image))
             {
-                return Ok(UpdateDecision::Admit(vec![*attributes]));
+                return Ok(UpdateDecision::Admit(vec![*step]));
             }
             let change = found.change(images, &keys[1], &image)?;
             let charge = Charge::Limited(history_limit::account(&mapping.metadata.namespace));

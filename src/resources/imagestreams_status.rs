@@ -9,7 +9,7 @@ use crate::api::ImageStream;
 use crate::domain::status_strategy;
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::machinery::updated_object::UpdatedObjectInfo;
-use crate::meta::{Status, Time};
+use crate::meta::{Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::GetOptions;
@@ -85,7 +85,9 @@ impl UpdateStrategy<ImageStream> for StatusStrategy {
         _: Time,
     ) -> ValidationErrors {
         let Some(old) = old else { return ValidationErrors::default() };
-        let mut errors = status_strategy::validate_references(old, new);
+        let limits = &self.0.streams.strategy().ranges;
+        let mut errors: field::Errors = limits.status_error(Some(old), new).into_iter().collect();
+        errors.append(status_strategy::validate_references(old, new));
         errors.append(self.0.registries.allowed.status_errors(old, new));
         errors.into()
     }

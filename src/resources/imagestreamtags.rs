@@ -11,7 +11,7 @@ use super::tag_handler::{TagHandler, TagView};
 use crate::api::{GROUP, Image, ImageStream, ImageStreamTag, TagReference};
 use crate::domain::image_metadata::FillError;
 use crate::domain::tag_edit::{self, TagWrite};
-use crate::domain::{tag_view, validate};
+use crate::domain::{tag_comparison, tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Columns, age};
 use crate::meta::{GroupResource, Status, field};
@@ -28,6 +28,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .get(&tags)
         .list(&tags)
         .update(&tags)
+        .unadvertised_watch(&tags)
         .build()
 }
 
@@ -67,6 +68,14 @@ impl TagView for ImageStreamTag {
 
     fn listed_tags(stream: &ImageStream) -> Vec<&str> {
         tag_view::stream_tags(stream)
+    }
+
+    fn is_same_stream(before: &ImageStream, after: &ImageStream) -> bool {
+        tag_comparison::is_same_stream_of_stream_tags(before, after)
+    }
+
+    fn is_same(before: &ImageStream, after: &ImageStream, tag: &str) -> bool {
+        tag_comparison::is_same_stream_tag(before, after, tag)
     }
 
     fn spec_tag(&self) -> (&'static str, Option<&TagReference>) {

@@ -11,7 +11,7 @@ use super::tag_handler::{TagHandler, TagView};
 use crate::api::{GROUP, Image, ImageStream, ImageTag, NamedTagEventList, TagReference};
 use crate::domain::image_metadata::FillError;
 use crate::domain::tag_edit::{self, TagWrite};
-use crate::domain::{tag_view, validate};
+use crate::domain::{tag_comparison, tag_view, validate};
 use crate::endpoints::endpoint::{Builder, Endpoint};
 use crate::endpoints::table::{Column, Columns, age};
 use crate::meta::{GroupResource, Status, Time, field};
@@ -28,6 +28,7 @@ pub(super) fn endpoint(catalog: &Arc<Catalog>) -> Endpoint {
         .get(&tags)
         .list(&tags)
         .update(&tags)
+        .unadvertised_watch(&tags)
         .build()
 }
 
@@ -167,6 +168,14 @@ impl TagView for ImageTag {
 
     fn listed_tags(stream: &ImageStream) -> Vec<&str> {
         tag_view::image_tags(stream)
+    }
+
+    fn is_same_stream(before: &ImageStream, after: &ImageStream) -> bool {
+        tag_comparison::is_same_stream_of_image_tags(before, after)
+    }
+
+    fn is_same(before: &ImageStream, after: &ImageStream, tag: &str) -> bool {
+        tag_comparison::is_same_image_tag(before, after, tag)
     }
 
     fn spec_tag(&self) -> (&'static str, Option<&TagReference>) {

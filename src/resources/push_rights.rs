@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::catalog::Catalog;
+use super::openshift_layout::StoredForm;
 use crate::api::{GROUP, ImageStream, ImageStreamMapping, VERSION};
 use crate::auth::ResourceAction;
 use crate::domain::digest;
@@ -228,10 +229,11 @@ impl<'a> PushRights<'a> {
             page::PageOptions { at: At::Now, at_least: Revision(0), start: None, limit: 0 };
         let entries = self.catalog.streams.entries(self.at.namespace(), None, options);
         let mut entries = entries.charged_to(&self.actor.load, Workload::cost_of_object);
-        let texts: Vec<String> = images
-            .iter()
-            .map(|name| String::from_utf8(json::encode(name)).unwrap_or_default())
-            .collect();
+        let text = |name: &String| match self.catalog.streams.strategy().stored_form {
+            StoredForm::Own => String::from_utf8(json::encode(name)).unwrap_or_default(),
+            StoredForm::OpenShift => name.clone(),
+        };
+        let texts: Vec<String> = images.iter().map(text).collect();
         let mut searched = 0_usize;
         while searched < MAX_SEARCHED_BYTES {
             let page = entries.next_page().await?;
@@ -239,8 +241,7 @@ impl<'a> PushRights<'a> {
                 break;
             }
             searched += page.iter().map(|entry| entry.value.len()).sum::<usize>();
-            for entry in page.iter().filter(|entry| texts.iter().any(|text| may_name(entry, text)))
-            {
+            for entry in page.iter().filter(|entry| may_name(entry, &texts)) {
                 see(self.catalog.streams.decode(entry)?);
             }
             tokio::task::yield_now().await;
@@ -249,9 +250,11 @@ impl<'a> PushRights<'a> {
     }
 }
 
-/// Returns true if a stored stream can name an image with this JSON; avoids decoding the others.
-fn may_name(entry: &Entry, text: &str) -> bool {
-    std::str::from_utf8(&entry.value).is_ok_and(|value| value.contains(text))
+/// Returns true if a stored stream can name an image with one of these encoded names; avoids
+/// decoding the others.
+fn may_name(entry: &Entry, names: &[String]) -> bool {
+    let value = String::from_utf8_lossy(&entry.value);
+    names.iter().any(|name| value.contains(name))
 }
 
 fn action() -> ResourceAction {

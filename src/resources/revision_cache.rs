@@ -14,7 +14,7 @@ use quick_cache::sync::Cache;
 use crate::meta::Status;
 use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
-use crate::store::{Entry, Key, Lookup, Revision, Store, StoreError};
+use crate::store::{Entry, Key, Lookup, ReadPoint, Revision, Store, StoreError};
 
 /// A value with a known memory size.
 pub(super) trait MemorySize {
@@ -68,14 +68,15 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
     }
 
     /// The value of the current row; none if there is no row. `row_key` maps a key to that of its
-    /// row, `make` computes the value, for large rows in a slot of the pool.
+    /// row, `make` computes the value, for large rows in a slot of the pool. Reads with the same
+    /// `point` share their freshness.
     ///
     /// # Errors
     /// A damaged row, 429 if the memory is used up, store failures, and the errors of `make`.
     pub(super) async fn get(
         &self,
         store: &dyn Store,
-        load: &Workload,
+        (load, point): (&Workload, &ReadPoint),
         key: K,
         row_key: impl Fn(&K) -> Key,
         make: impl Fn(Entry) -> Result<V, Status>,
@@ -88,10 +89,13 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                 return Ok(Some(cached.clone()));
             }
             let known = stored.as_ref().map(|cached| cached.revision);
-            let found = store.get(&row_key(&key), known).await.map_err(|error| match error {
-                StoreError::Damaged { key, revision } => CacheError::Damaged(key, revision),
-                error => status_of(&error).into(),
-            })?;
+            let found =
+                store.get_since(&row_key(&key), known, point).await.map_err(
+                    |error| match error {
+                        StoreError::Damaged { key, revision } => CacheError::Damaged(key, revision),
+                        error => status_of(&error).into(),
+                    },
+                )?;
             let cached = match (found, stored) {
                 (Lookup::Unchanged, Some(cached)) => cached,
                 (Lookup::Found(entry), _) if load.fits(entry.value.len()) => {
@@ -103,7 +107,8 @@ impl<K: Hash + Eq, V: MemorySize> RevisionCache<K, V> {
                 (Lookup::Found(entry), _) => {
                     let stored = entry.value.len();
                     drop(entry);
-                    load.reserve(stored).await?;
+                    // Boxed, because it would enlarge the future of every request.
+                    Box::pin(load.reserve(stored)).await?;
                     // Another request may have computed the value in the meantime.
                     continue;
                 }

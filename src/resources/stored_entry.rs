@@ -1,5 +1,7 @@
 //! The kinds of entries in a store.
 
+use super::limit_ranges::LimitRanges;
+use super::openshift_layout::StoredForm;
 use super::strategies::{ImageStrategy, StreamStrategy};
 use super::{import_sources, manifest_lists, packed_view};
 use crate::api::{GROUP, Image, ImageStream};
@@ -27,17 +29,19 @@ pub(super) enum StoredEntry {
 }
 
 impl StoredEntry {
-    /// Decodes an entry. Objects come without a resourceVersion.
+    /// Decodes an entry of a store with objects of this form. Objects come without a
+    /// resourceVersion.
     ///
     /// # Errors
     /// A sentence if an object does not decode or does not match its key.
-    pub(super) fn read(entry: &Entry) -> Result<Self, String> {
+    pub(super) fn read(entry: &Entry, stored_form: StoredForm) -> Result<Self, String> {
+        let images = ImageStrategy { stored_form };
         let key = entry.key.as_str();
         let resource =
             key.strip_prefix('/').and_then(|key| key.strip_prefix(GROUP)?.strip_prefix('/'));
         match resource.and_then(|resource| resource.split_once('/')) {
             Some(("images", name)) => {
-                let image = decode(&ImageStrategy, entry)?;
+                let image = decode(&images, entry)?;
                 if image.metadata.name == name {
                     Ok(Self::Image(Box::new(image)))
                 } else {
@@ -45,7 +49,7 @@ impl StoredEntry {
                 }
             }
             Some(("imagestreams", name)) => {
-                let stream = decode(&stream_strategy(), entry)?;
+                let stream = decode(&stream_strategy(stored_form), entry)?;
                 let place = format!("{}/{}", stream.metadata.namespace, stream.metadata.name);
                 if place == name {
                     Ok(Self::Stream(Box::new(stream)))
@@ -55,7 +59,7 @@ impl StoredEntry {
             }
             _ if Self::is_derived(&entry.key) => Ok(Self::Derived),
             Some(("unproved", name)) => {
-                let image = decode(&ImageStrategy, entry)?;
+                let image = decode(&images, entry)?;
                 if image.metadata.name == name {
                     Ok(Self::Superseded(Box::new(image)))
                 } else {
@@ -82,12 +86,17 @@ impl StoredEntry {
 
 /// The derived rows of a new image.
 pub(super) fn derived_rows(image: &Image) -> Vec<Change> {
-    ImageStrategy.derived_rows(&image.metadata.name, None, Some(image))
+    ImageStrategy::default().derived_rows(&image.metadata.name, None, Some(image))
 }
 
-/// A strategy for decoding. The stored form does not depend on its configuration.
-fn stream_strategy() -> StreamStrategy {
-    StreamStrategy { registries: Registries::default(), tag_history: MaxTagHistory::default() }
+/// A strategy for decoding. The stored form does not depend on its other configuration.
+fn stream_strategy(stored_form: StoredForm) -> StreamStrategy {
+    StreamStrategy {
+        stored_form,
+        registries: Registries::default(),
+        tag_history: MaxTagHistory::default(),
+        ranges: LimitRanges::default(),
+    }
 }
 
 fn decode<T: Kind>(strategy: &impl Strategy<T>, entry: &Entry) -> Result<T, String> {

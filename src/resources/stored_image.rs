@@ -1,5 +1,6 @@
 //! The stored image that a pushed or imported one meets.
 
+use super::openshift_layout::StoredForm;
 use super::strategies::ImageStrategy;
 use super::superseded_images;
 use crate::api::{Image, Proof};
@@ -8,6 +9,7 @@ use crate::meta::Status;
 use crate::registry::guaranteed_update::ReadSet;
 use crate::registry::object_change::ObjectChange;
 use crate::registry::object_store::ObjectStore;
+use crate::registry::strategy::Strategy;
 use crate::registry::unreadable::ObjectState;
 use crate::store::Key;
 
@@ -30,7 +32,7 @@ impl StoredImage {
     /// Finds the stored image under a key.
     ///
     /// # Errors
-    /// 500 for an unreadable image that `new` does not prove.
+    /// 500 for an unreadable image that `new` does not prove, or that another server may read.
     pub(super) fn find(
         images: &ObjectStore<Image, ImageStrategy>,
         read_set: &ReadSet,
@@ -40,7 +42,11 @@ impl StoredImage {
         match images.state(read_set, key) {
             ObjectState::Missing => Ok(Self::Missing),
             ObjectState::Readable(image) => Ok(Self::Found(image)),
-            ObjectState::Unreadable(status) if new.evidence.proof == Proof::Nothing => Err(*status),
+            ObjectState::Unreadable(status)
+                if new.evidence.proof == Proof::Nothing || !may_heal(images) =>
+            {
+                Err(*status)
+            }
             ObjectState::Unreadable(_) => {
                 let superseded = superseded_images::key(&new.metadata.name);
                 if !read_set.contains(&superseded) {
@@ -58,9 +64,14 @@ impl StoredImage {
     }
 
     /// The image that is stored because of `new`; none if the stored one is kept.
-    pub(super) fn replacement(&self, new: &Image) -> Option<Image> {
+    pub(super) fn replacement(
+        &self,
+        images: &ObjectStore<Image, ImageStrategy>,
+        new: &Image,
+    ) -> Option<Image> {
         match self {
-            Self::Found(stored) => proof::superseding(stored, new),
+            Self::Found(stored) => proof::superseding(stored, new)
+                .filter(|image| has_other_value(images.strategy(), stored, image)),
             Self::Unreadable { has_unproved_form } => {
                 let mut image = new.clone();
                 image.evidence.has_unproved_form = *has_unproved_form;
@@ -85,5 +96,20 @@ impl StoredImage {
             Self::Unreadable { .. } => images.change_unreadable(key, name, Some(image)),
             _ => images.change(key, name, self.image(), Some(image)),
         }
+    }
+}
+
+/// Returns true if a proved image replaces an unreadable one. An encrypted value of
+/// openshift-apiserver is not damaged.
+fn may_heal(images: &ObjectStore<Image, ImageStrategy>) -> bool {
+    images.strategy().stored_form == StoredForm::Own
+}
+
+/// Returns true if a better proved image changes what is stored. Without evidence in the store, each
+/// push of an image proves it once more.
+fn has_other_value(strategy: &ImageStrategy, stored: &Image, image: &Image) -> bool {
+    match strategy.stored_form {
+        StoredForm::Own => true,
+        StoredForm::OpenShift => strategy.encode(stored) != strategy.encode(image),
     }
 }

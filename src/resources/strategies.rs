@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::limit_ranges::LimitRanges;
+use super::openshift_layout::{StoredForm, stored_value};
 use super::{import_sources, internal_field, manifest_lists, packed_view, superseded_images};
 use crate::api::{Evidence, GROUP, Image, ImageStream, VERSION};
 use crate::auth::ResourceAction;
@@ -13,12 +15,13 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::domain::tag_source::StreamKey;
 use crate::domain::{image_signatures, image_strategy, limits, names, proof, unproved, validate};
 use crate::machinery::json;
-use crate::meta::{Time, field, path_segment_errors};
+use crate::meta::protobuf::UnknownFields;
+use crate::meta::{Kind, Time, field, path_segment_errors};
 use crate::registry::metadata;
 use crate::registry::permission::Permission;
 use crate::registry::strategy::{
     Dependencies, Dependency, GarbageCollection, ResolvedDependency, Strategy, UpdateStrategy,
-    ValidationErrors,
+    ValidationErrors, decode_metadata,
 };
 use crate::store::Change;
 
@@ -28,7 +31,11 @@ pub(super) const EVIDENCE: &str = "evidence";
 pub(super) const UNPROVED: &str = "unproved";
 
 /// The strategy of images.
-pub struct ImageStrategy;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ImageStrategy {
+    /// The form in which images are stored.
+    pub stored_form: StoredForm,
+}
 
 impl UpdateStrategy<Image> for ImageStrategy {
     fn reset_fields(&self, old: Option<&Image>, new: &mut Image) {
@@ -86,6 +93,9 @@ impl Strategy<Image> for ImageStrategy {
     }
 
     fn derived_rows(&self, name: &str, old: Option<&Image>, new: Option<&Image>) -> Vec<Change> {
+        if self.stored_form == StoredForm::OpenShift {
+            return Vec::new();
+        }
         let mut changes = manifest_lists::changes(old, new);
         changes.push(packed_view::change(name, new));
         changes.extend(superseded_images::change(name, old, new, |image| self.encode(image)));
@@ -93,6 +103,9 @@ impl Strategy<Image> for ImageStrategy {
     }
 
     fn rows_after_damage(&self, name: &str, new: Option<&Image>) -> Vec<Change> {
+        if self.stored_form == StoredForm::OpenShift {
+            return Vec::new();
+        }
         let mut changes = manifest_lists::removal(name);
         if !new.is_some_and(|new| new.evidence.has_unproved_form) {
             changes.push(Change::Delete(superseded_images::key(name)));
@@ -101,17 +114,39 @@ impl Strategy<Image> for ImageStrategy {
     }
 
     fn encode(&self, image: &Image) -> Vec<u8> {
-        if image.evidence == Evidence::default() {
-            return json::encode(image);
+        match self.stored_form {
+            StoredForm::OpenShift => openshift_value(image, &image.unknown_fields),
+            StoredForm::Own if image.evidence == Evidence::default() => json::encode(image),
+            StoredForm::Own => internal_field::encode(EVIDENCE, &image.evidence, image),
         }
-        internal_field::encode(EVIDENCE, &image.evidence, image)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<Image, String> {
+        if self.stored_form == StoredForm::OpenShift {
+            let (image, unknown_fields) =
+                stored_value::decode(bytes).map_err(|why| why.to_string())?;
+            return Ok(Image { unknown_fields, ..image });
+        }
         let mut image: Image = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
         image.evidence = internal_field::decode(EVIDENCE, bytes)?;
         Ok(image)
     }
+
+    fn decode_metadata(&self, bytes: &[u8]) -> Result<Image, String> {
+        match self.stored_form {
+            StoredForm::Own => decode_metadata(bytes),
+            StoredForm::OpenShift => {
+                let Image { metadata, .. } = self.decode(bytes)?;
+                Ok(Image { metadata, ..Image::default() })
+            }
+        }
+    }
+}
+
+/// The form of openshift-apiserver of an object.
+fn openshift_value<T: Kind>(object: &T, unknown_fields: &UnknownFields) -> Vec<u8> {
+    stored_value::encode(object, unknown_fields)
+        .expect("objects match their messages, and their unknown fields were decoded")
 }
 
 const SPEC_REPOSITORY: &str = "spec.dockerImageRepository";
@@ -119,10 +154,14 @@ const STATUS_REPOSITORY: &str = "status.dockerImageRepository";
 
 /// The strategy of streams.
 pub struct StreamStrategy {
+    /// The form in which streams are stored.
+    pub stored_form: StoredForm,
     /// The registries that images are pulled from and pushed to.
     pub registries: Registries,
     /// The maximum number of events in the history of a tag.
     pub tag_history: MaxTagHistory,
+    /// The LimitRanges of the cluster.
+    pub ranges: LimitRanges,
 }
 
 impl UpdateStrategy<ImageStream> for StreamStrategy {
@@ -131,7 +170,7 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
     }
 
     fn writable_part<'a>(&self, stream: &'a ImageStream) -> Cow<'a, ImageStream> {
-        let ImageStream { metadata, spec, status: _, unproved: _ } = stream;
+        let ImageStream { metadata, spec, status: _, unproved: _, unknown_fields: _ } = stream;
         let part = ImageStream {
             metadata: metadata.clone(),
             spec: spec.clone(),
@@ -143,6 +182,7 @@ impl UpdateStrategy<ImageStream> for StreamStrategy {
     fn reset_fields(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
         new.status = old.map(|old| old.status.clone()).unwrap_or_default();
         new.unproved = old.map(|old| old.unproved.clone()).unwrap_or_default();
+        new.unknown_fields = old.map(|old| old.unknown_fields.clone()).unwrap_or_default();
     }
 
     fn prepare(&self, old: Option<&ImageStream>, new: &mut ImageStream) {
@@ -201,9 +241,20 @@ impl StreamStrategy {
         after_metadata.append(self.registries.allowed.stream_errors(old, new));
         after_metadata.extend(unproved::withheld_error(old, new));
         ValidationErrors {
-            before_metadata: resolve::internal_error(new, &unresolved).into_iter().collect(),
+            before_metadata: self.internal_error(old, new, &unresolved).into_iter().collect(),
             after_metadata,
         }
+    }
+
+    /// The error of tags that cannot be resolved, or else that of limits.
+    fn internal_error(
+        &self,
+        old: Option<&ImageStream>,
+        new: &ImageStream,
+        unresolved: &field::Errors,
+    ) -> Option<field::Error> {
+        resolve::internal_error(new, unresolved)
+            .or_else(|| self.ranges.stream_error(old, new).map(resolve::internal))
     }
 }
 
@@ -287,6 +338,9 @@ impl Strategy<ImageStream> for StreamStrategy {
     }
 
     fn encode(&self, stream: &ImageStream) -> Vec<u8> {
+        if self.stored_form == StoredForm::OpenShift {
+            return openshift_value(stream, &stream.unknown_fields);
+        }
         let unproved = unproved::stored(stream);
         if unproved.is_empty() {
             json::encode(stream)
@@ -296,10 +350,25 @@ impl Strategy<ImageStream> for StreamStrategy {
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<ImageStream, String> {
+        if self.stored_form == StoredForm::OpenShift {
+            let (stream, unknown_fields) =
+                stored_value::decode(bytes).map_err(|why| why.to_string())?;
+            return Ok(ImageStream { unknown_fields, ..stream });
+        }
         let mut stream: ImageStream =
             serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
         stream.unproved = internal_field::decode(UNPROVED, bytes)?;
         Ok(stream)
+    }
+
+    fn decode_metadata(&self, bytes: &[u8]) -> Result<ImageStream, String> {
+        match self.stored_form {
+            StoredForm::Own => decode_metadata(bytes),
+            StoredForm::OpenShift => {
+                let ImageStream { metadata, .. } = self.decode(bytes)?;
+                Ok(ImageStream { metadata, ..ImageStream::default() })
+            }
+        }
     }
 }
 
@@ -311,8 +380,10 @@ mod tests {
     #[test]
     fn stored_streams_decode_to_themselves() {
         let strategy = StreamStrategy {
+            stored_form: StoredForm::Own,
             registries: Registries::default(),
             tag_history: MaxTagHistory::default(),
+            ranges: LimitRanges::default(),
         };
         let mut stream = ImageStream::default();
         for (tag, items) in [
@@ -334,8 +405,8 @@ mod tests {
     fn internal_fields_are_not_part_of_the_api() {
         let mut image = Image { evidence: Evidence::unproved(), ..Image::default() };
         image.docker_image_metadata_version = "1.0".into();
-        let stored = ImageStrategy.encode(&image);
-        assert_eq!(ImageStrategy.decode(&stored).unwrap(), image);
+        let stored = ImageStrategy::default().encode(&image);
+        assert_eq!(ImageStrategy::default().decode(&stored).unwrap(), image);
         let sent: Image = serde_json::from_slice(&stored).unwrap();
         assert_eq!(sent.evidence, Evidence::default(), "clients cannot set it");
         let unproved = [("i".to_owned(), "uid".to_owned())].into();
@@ -351,7 +422,7 @@ mod tests {
 
     #[test]
     fn image_without_evidence_reads_as_unproved() {
-        let image = ImageStrategy
+        let image = ImageStrategy::default()
             .decode(br#"{"metadata":{"name":"i"},"dockerImageLayers":[{"name":"l"}]}"#)
             .unwrap();
         assert_eq!(image.evidence, Evidence::default());

@@ -59,6 +59,7 @@ impl<V: TagView> List<V> for TagHandler<V> {
                 load: actor.load.clone(),
                 prefix,
                 entries,
+                is_named: named.is_some(),
                 of_streams: selector.clone().without_names(),
                 selector,
                 deferred,
@@ -96,6 +97,8 @@ pub(super) struct TagStream<V> {
     prefix: String,
     /// The streams that are not read yet.
     entries: Entries,
+    /// True if the field selector names one tag.
+    is_named: bool,
     /// The selector of the tags.
     selector: Selector,
     /// The selector of the streams, which have the labels and the namespace of their tags.
@@ -130,6 +133,7 @@ impl<V> Clone for TagStream<V> {
             load: self.load.clone(),
             prefix: self.prefix.clone(),
             entries: self.entries.clone(),
+            is_named: self.is_named,
             selector: self.selector.clone(),
             of_streams: self.of_streams.clone(),
             deferred: self.deferred.clone(),
@@ -155,8 +159,12 @@ impl<V: TagView> ObjectStream for TagStream<V> {
         }
     }
 
+    /// As in the OpenShift API server, lists have no resourceVersion. One of a named tag has, so that
+    /// `kubectl wait` can watch from there.
     fn metadata(&self) -> ListMeta {
-        ListMeta::default()
+        let is_found = self.is_named && self.last.is_some();
+        let revision = is_found.then(|| self.entries.revision().to_string());
+        ListMeta { resource_version: revision.unwrap_or_default(), ..ListMeta::default() }
     }
 
     fn pause(&mut self, kept: u64) {

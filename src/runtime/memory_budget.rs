@@ -1,10 +1,11 @@
 //! The memory that requests may use together, shared fairly by their users.
 //!
-//! The budget has three parts, each a [`FairLimiter`](super::FairLimiter) over bytes. A holder of
+//! The budget has four parts, each a [`FairLimiter`](super::FairLimiter) over bytes. A holder of
 //! one part may wait for another one, in the order of [`MemoryUse`], but never for more of the same
 //! part. So no two requests wait for each other, and clients that read slowly leave memory for
 //! work.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +38,17 @@ pub struct MemoryOptions {
 pub struct MemoryBudget {
     bodies: MeteredLimiter,
     requests: MeteredLimiter,
+    reviews: MeteredLimiter,
     watches: MeteredLimiter,
+}
+
+/// The account that the memory of a request is charged to.
+#[derive(Clone)]
+pub struct BudgetAccount {
+    /// The budget of all requests.
+    pub budget: MemoryBudget,
+    /// The user.
+    pub flow: Flow,
 }
 
 /// A use of memory.
@@ -45,8 +56,10 @@ pub struct MemoryBudget {
 pub enum MemoryUse {
     /// Bodies of requests as they arrive: an eighth of the budget.
     Bodies,
-    /// Decoded values, stored objects and responses: three quarters.
+    /// Decoded values, stored objects and responses: eleven sixteenths.
     Requests,
+    /// Responses of admission webhooks as they arrive: a sixteenth.
+    Reviews,
     /// Events that a watch encodes, and that its client has not read: an eighth.
     Watches,
 }
@@ -106,8 +119,13 @@ impl MemoryBudget {
             let options = FairLimit { capacity, queue: QUEUE, wait: WAIT };
             MeteredLimiter::new(SharedLimit::Memory, options, metrics)
         };
-        let eighth = bytes / 8;
-        Self { bodies: part(eighth), requests: part(bytes - 2 * eighth), watches: part(eighth) }
+        let (eighth, sixteenth) = (bytes / 8, bytes / 16);
+        Self {
+            bodies: part(eighth),
+            requests: part(bytes - 2 * eighth - sixteenth),
+            reviews: part(sixteenth),
+            watches: part(eighth),
+        }
     }
 
     /// Takes memory for new work, after waiting if necessary. Users that are exempt from limits
@@ -141,8 +159,15 @@ impl MemoryBudget {
         match r#use {
             MemoryUse::Bodies => &self.bodies,
             MemoryUse::Requests => &self.requests,
+            MemoryUse::Reviews => &self.reviews,
             MemoryUse::Watches => &self.watches,
         }
+    }
+}
+
+impl fmt::Debug for BudgetAccount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BudgetAccount").field("flow", &self.flow).finish_non_exhaustive()
     }
 }
 
@@ -184,7 +209,7 @@ mod tests {
     async fn exempt_users_wait_but_are_not_refused() {
         let budget = MemoryBudget::new(64 * MIB, &Arc::new(Metrics::new()));
         let admin = Flow { id: 7, ..Flow::INTERNAL };
-        let held = budget.acquire(MemoryUse::Requests, admin, 48 * MIB).await.unwrap();
+        let held = budget.acquire(MemoryUse::Requests, admin, 44 * MIB).await.unwrap();
         let mut waiting: Vec<_> = (0..=QUEUE)
             .map(|_| Box::pin(budget.acquire(MemoryUse::Requests, admin, MIB)))
             .collect();

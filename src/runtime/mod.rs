@@ -3,6 +3,7 @@
 mod backoff;
 mod fair_limiter;
 mod flow;
+mod keyed_mutex;
 mod memory_budget;
 mod memory_limit;
 mod metered_limiter;
@@ -13,8 +14,9 @@ mod token_bucket;
 pub use backoff::Backoff;
 pub use fair_limiter::{FairLimit, FairLimiter, FairShare, LevelUsage, Refusal};
 pub use flow::{Flow, PriorityLevel};
+pub use keyed_mutex::{KeyedGuard, KeyedMutex};
 pub(crate) use memory_budget::bounded;
-pub use memory_budget::{ChosenBudget, MemoryBudget, MemoryOptions, MemoryUse};
+pub use memory_budget::{BudgetAccount, ChosenBudget, MemoryBudget, MemoryOptions, MemoryUse};
 pub use memory_limit::{MemoryLimit, MemorySource};
 pub use metered_limiter::MeteredLimiter;
 pub use reloadable::{Reload, Reloadable};

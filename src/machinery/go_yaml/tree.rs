@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::{BufReader, Read};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Encoding, Error, ErrorKind, Event, EventData, Parser, ScalarStyle};
 
 use crate::machinery::body_cost::max_yaml_nodes;
 use crate::meta::excerpt;
+use crate::telemetry::caught_panic;
 
 /// Maximum nesting. Bodies have a lower limit; this one protects the stack.
 pub(super) const MAX_DEPTH: usize = 128;
@@ -75,7 +75,7 @@ pub(super) fn parse(body: &[u8]) -> Result<Tree, String> {
     }
     // The library panics where a comma follows a tag, which is a syntax error. Nothing that the
     // closure changes is used afterwards.
-    catch_unwind(AssertUnwindSafe(|| read_events(body)))
+    caught_panic::catch(|| read_events(body))
         .unwrap_or_else(|_| Err("yaml: found an unfinished tag".into()))
 }
 

@@ -92,6 +92,19 @@ impl FieldSelector {
         self.0.retain(|requirement| requirement.field != field);
     }
 
+    /// Removes all requirements on other fields.
+    pub(super) fn keep(&mut self, field: &str) {
+        self.0.retain(|requirement| requirement.field == field);
+    }
+
+    /// Returns true if the requirements on a field match a value.
+    pub(super) fn selects_value(&self, field: &str, value: &str) -> bool {
+        let mut requirements = self.0.iter().filter(|requirement| requirement.field == field);
+        requirements.all(|requirement| {
+            (requirement.value == value) == (requirement.operator == FieldOperator::Equal)
+        })
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -52,6 +52,18 @@ impl Selector {
         self
     }
 
+    /// The requirements for names only.
+    pub fn only_names(self) -> Self {
+        let mut fields = self.fields;
+        fields.keep(field::NAME);
+        Self { labels: LabelSelector::default(), fields }
+    }
+
+    /// Returns true if the requirements for names, and no others, match a name.
+    pub fn selects_name(&self, name: &str) -> bool {
+        self.fields.selects_value(field::NAME, name)
+    }
+
     /// Returns true if the selector matches every object.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()

@@ -10,12 +10,11 @@ use super::super::{Catalog, catalog, manifest_lists};
 use super::*;
 use crate::api::{Image, ImageManifest};
 use crate::domain::registries::Registries;
-use crate::domain::tag_history::MaxTagHistory;
 use crate::registry::pool::Pool;
 use crate::registry::workload::tests::account;
-use crate::registry::workload::{BudgetAccount, MemoryFactor, WorkKind};
-use crate::runtime::MemoryBudget;
-use crate::store::{self, Change, Compact, Opened, Txn};
+use crate::registry::workload::{MemoryFactor, WorkKind};
+use crate::runtime::{BudgetAccount, MemoryBudget};
+use crate::store::{self, Change, Compact, Opened, ReadPoint, Txn};
 use crate::telemetry::metrics::Metrics;
 
 struct ClosureFixture {
@@ -29,12 +28,7 @@ impl ClosureFixture {
     async fn with_stream(images: &[&str]) -> Self {
         let Opened { store, compact, .. } = store::in_memory().unwrap();
         let compact = compact.expect("a store in memory can be compacted");
-        let limits = catalog::StorageLimits {
-            streams_per_namespace: None,
-            object_bytes: usize::MAX,
-            tag_history: MaxTagHistory::default(),
-            history: None,
-        };
+        let limits = catalog::StorageLimits::default();
         let catalog = Catalog::new(&store, Registries::default(), &limits);
         let fixture = Self { store, catalog, compact };
         let items: Vec<_> = images.iter().map(|image| json!({"image": image})).collect();
@@ -70,8 +64,12 @@ impl ClosureFixture {
     }
 
     async fn image_closure(&self) -> Result<Arc<ImageClosure>, Status> {
-        let stream =
-            self.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
+        let stream = self
+            .catalog
+            .stream_view(&Workload::default(), &ReadPoint::default(), "ns", "s")
+            .await
+            .unwrap()
+            .unwrap();
         self.catalog.image_closure(&Workload::default(), &stream).await
     }
 
@@ -148,8 +146,12 @@ async fn waiting_requests_do_not_block_the_collector() {
     let names: Vec<String> = (0..4000).map(|at| format!("{at:0>100}")).collect();
     let fixture =
         ClosureFixture::with_stream(&names.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let stream =
-        fixture.catalog.stream_view(&Workload::default(), "ns", "s").await.unwrap().unwrap();
+    let stream = fixture
+        .catalog
+        .stream_view(&Workload::default(), &ReadPoint::default(), "ns", "s")
+        .await
+        .unwrap()
+        .unwrap();
     let (metrics, account) = (Arc::new(Metrics::new()), account(1));
     let pool = Pool::new(&metrics);
     let account = BudgetAccount { budget: MemoryBudget::new(16 << 20, &metrics), ..account };

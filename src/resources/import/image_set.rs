@@ -113,16 +113,16 @@ impl Companions<ImageStream> for ImportedImageSet<'_> {
                 unread.push(key);
                 continue;
             }
-            let new = stored.replacement(image);
+            let new = stored.replacement(images, image);
             let (metadata, change) = match (&new, stored.image()) {
                 (None, Some(stored)) => (stored.metadata.clone(), ImageChange::Kept),
                 (new, _) => (new.as_ref().unwrap_or(image).metadata.clone(), ImageChange::Written),
             };
             identities.insert(name.to_owned(), StoredIdentity { metadata, change });
             if let Some(new) = new {
-                let attributes =
-                    images.admission_attributes(admitted, ("", name), stored.image(), Some(&new));
-                unadmitted.extend(attributes.map(|attributes| *attributes));
+                let step =
+                    images.derived_admission(admitted, ("", name), stored.image(), Some(&new));
+                unadmitted.extend(step.map(|step| *step));
                 writes.push((key, stored, new));
             }
         }

@@ -11,6 +11,7 @@ use crate::domain::import::{self, ImportSource, RepositoryMark, SettleContext, S
 use crate::domain::stream_strategy::{self, WriteTarget};
 use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
+use crate::registry::admission::attributes::WriteOrigin;
 use crate::registry::strategy::{Dependencies, Dependency, UpdateStrategy, ValidationErrors};
 use crate::registry::write::{AllowCreate, WritePurpose, WriteRequest};
 use crate::resources::Catalog;
@@ -81,6 +82,7 @@ impl ImportRecorder {
             strategy: &self.strategy,
             creation: AllowCreate::Free,
             purpose: WritePurpose::Store,
+            origin: WriteOrigin::Derived,
         };
         let rows = RecordedRows { images, sources: &sources };
         let streams = &self.catalog.streams;

@@ -21,7 +21,7 @@ use crate::registry::storage_errors::status_of;
 use crate::registry::workload::Workload;
 use crate::resources::strategies::StreamStrategy;
 use crate::resources::{Catalog, import_sources};
-use crate::store::Lookup;
+use crate::store::{Lookup, TermGuard};
 
 /// The user and field manager of its writes.
 const NAME: &str = "image-import-controller";
@@ -43,6 +43,8 @@ pub struct StreamImport {
     pub name: String,
     /// Targets.
     pub targets: Vec<TargetAttempt>,
+    /// The term of the controller, during which the results are stored.
+    pub term: Option<TermGuard>,
 }
 
 impl StreamImporter {
@@ -69,12 +71,18 @@ impl StreamImporter {
     /// Failures of the store and of the control plane, and rejected writes. Nothing is stored then.
     /// Failed targets are results.
     pub async fn run(&self, import: &StreamImport, now: Time) -> Result<Vec<TargetResult>, Status> {
-        let StreamImport { namespace, name, targets } = import;
+        let StreamImport { namespace, name, targets, term } = import;
         let stream = self.catalog.streams.find(&Workload::default(), namespace, name).await?;
         let unneeded = || targets.iter().map(|each| TargetResult::unneeded(&each.target)).collect();
         let Some(stream) = stream else { return Ok(unneeded()) };
         let session = self.sessions.get(&self.importer, namespace).await?;
-        let run = StreamRun { importer: self, session: &session, stream: &stream, now };
+        let run = StreamRun {
+            importer: self,
+            session: &session,
+            stream: &stream,
+            now,
+            term: term.clone(),
+        };
         let results = run.targets(targets).await;
         let is_failed = |result: &TargetResult| result.failure().is_some();
         if results.as_ref().map_or(true, |results| results.iter().any(is_failed)) {
@@ -94,6 +102,7 @@ struct StreamRun<'a> {
     session: &'a PullSession,
     stream: &'a ImageStream,
     now: Time,
+    term: Option<TermGuard>,
 }
 
 impl StreamRun<'_> {
@@ -286,7 +295,7 @@ impl StreamRun<'_> {
             let resource = GroupResource { group: crate::api::GROUP, name: "imagestreams" };
             same.cloned().ok_or_else(|| Status::not_found(resource, &import.metadata.name))
         };
-        let actor = Actor::internal(NAME, self.now);
+        let actor = Actor { term: self.term.clone(), ..Actor::internal(NAME, self.now) };
         self.importer.recorder.record(&actor, import, fetched, rules, base).await
     }
 

@@ -15,7 +15,7 @@ async fn catalog(annotation: usize) -> Catalog {
         streams_per_namespace: None,
         object_bytes: usize::MAX,
         tag_history: MaxTagHistory::default(),
-        history: None,
+        ..StorageLimits::default()
     };
     let catalog = Catalog::new(&store, Registries::default(), &limits);
     let annotations = json!({"a": "x".repeat(annotation)});
