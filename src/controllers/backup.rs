@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::controller::Controller;
 use crate::store::{ArchiveSummary, Backup, BackupError};
+use crate::telemetry::log;
 
 /// The name of the socket in the data folder.
 pub const SOCKET: &str = "backup.sock";
@@ -59,7 +60,7 @@ impl BackupServer {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) if is_trusted(&stream) => {
-                    log(send(stream, self.backup.clone()).await)
+                    report(send(stream, self.backup.clone()).await)
                 }
                 Ok(_) => warn!("refused a backup to a process of another user"),
                 Err(error) => {
@@ -127,12 +128,13 @@ fn write(stream: &BlockingStream, backup: &dyn Backup) -> Result<SentBackup, Bac
     Ok(SentBackup { summary, took: begun.elapsed() })
 }
 
-fn log(outcome: Result<SentBackup, BackupError>) {
+fn report(outcome: Result<SentBackup, BackupError>) {
     match outcome {
         Ok(SentBackup { summary: ArchiveSummary { revision, entries, bytes, missing }, took }) => {
             if missing > 0 {
                 warn!(missing, "a backup lacks damaged entries; `store check` names them");
             }
+            let took = log::rounded(took);
             info!(%revision, entries, bytes, ?took, "backup complete");
         }
         Err(error) => warn!(%error, "cannot complete a backup"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::store::Elector;
+use crate::store::{Elector, TermGuard};
 
 /// Background work on one subject. The [`Supervisor`](super::Supervisor) runs it.
 pub trait Controller: Send + 'static {
@@ -14,6 +14,12 @@ pub trait Controller: Send + 'static {
     /// The replicas that run the controller.
     fn leadership(&self) -> Leadership {
         Leadership::EveryReplica
+    }
+
+    /// Takes over the condition that the term of the next run lasts. An elected controller puts it
+    /// into every write of the run.
+    fn begin_term(&mut self, guard: Option<TermGuard>) {
+        let _ = guard;
     }
 
     /// Works until it is dropped. If it returns or panics, it is called again after a delay.

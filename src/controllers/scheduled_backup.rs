@@ -31,7 +31,7 @@ pub struct Options {
     /// Folder for scheduled backups, which should be on another volume than --data-dir.
     ///
     /// Without it, no backups are made.
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", conflicts_with = "etcd_servers")]
     pub backup_dir: Option<PathBuf>,
     /// Interval between scheduled backups.
     #[arg(long, value_name = "DURATION", default_value = "6h", value_parser = duration::positive)]

@@ -14,7 +14,8 @@ pub struct Options {
     ///
     /// `*,-image-import` leaves imports to the controller of another server, such as that of
     /// OpenShift; without one, tags get their images by `oc import-image` only, and writes of tags do
-    /// not warn about that. Controllers: image-import, pull-secrets, events, usage, registration. Work that the
+    /// not warn about that. Controllers: image-import, pull-secrets, events, usage,
+    /// registration, quota. Work that the
     /// server depends on, such as its certificates, always runs.
     #[arg(long, value_name = "LIST", default_value_t, allow_hyphen_values = true)]
     pub controllers: ControllerSelection,
@@ -33,6 +34,8 @@ pub enum ControllerName {
     Usage,
     /// CA of the server in its APIService.
     Registration,
+    /// Usage of the quotas that only OpenShift counts.
+    Quota,
 }
 
 /// A list of controllers.
@@ -47,8 +50,14 @@ enum SelectionItem {
 }
 
 impl ControllerName {
-    const ALL: [Self; 5] =
-        [Self::ImageImport, Self::PullSecrets, Self::Events, Self::Usage, Self::Registration];
+    const ALL: [Self; 6] = [
+        Self::ImageImport,
+        Self::PullSecrets,
+        Self::Events,
+        Self::Usage,
+        Self::Registration,
+        Self::Quota,
+    ];
 
     /// Returns the name in the flag, in logs and in metrics.
     pub fn as_str(self) -> &'static str {
@@ -58,6 +67,7 @@ impl ControllerName {
             Self::Events => "events",
             Self::Usage => "usage",
             Self::Registration => "registration",
+            Self::Quota => "quota",
         }
     }
 }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::documents::Documents;
 use super::health::Health;
+use super::profiling::Profiler;
 use crate::endpoints::serve::Api;
 use crate::machinery::group_version::GroupVersion;
 use crate::telemetry::metrics::Metrics;
@@ -20,4 +23,8 @@ pub(super) struct App {
     pub(super) metrics: Arc<Metrics>,
     /// Discovery, OpenAPI and version.
     pub(super) documents: Documents,
+    /// Profiles, if a flag allows them.
+    pub(super) profiler: Option<Profiler>,
+    /// The flags of the server, in JSON.
+    pub(super) configz: Bytes,
 }

@@ -1,4 +1,4 @@
-//! The handlers of documents: discovery, OpenAPI and version.
+//! The handlers of documents: discovery, OpenAPI, version and flags.
 
 use std::sync::Arc;
 
@@ -27,6 +27,11 @@ pub(super) async fn version(State(app): State<Arc<App>>, request: Request) -> Re
     document(&request, |_| {
         Ok(ApiResponse::new(200, "application/json", app.documents.version.clone()))
     })
+}
+
+/// The flags of the server, as `handle` in k8s.io/component-base/configz/configz.go.
+pub(super) async fn configz(State(app): State<Arc<App>>, request: Request) -> Response {
+    document(&request, |_| Ok(ApiResponse::new(200, "application/json", app.configz.clone())))
 }
 
 pub(super) async fn group(State(app): State<Arc<App>>, request: Request) -> Response {

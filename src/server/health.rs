@@ -3,19 +3,22 @@
 //! The storage check belongs to `/readyz` only. A restart frees no disk space, and a failing
 //! liveness probe would restart all replicas at once. A store that fails permanently ends the
 //! process by itself. While the store can be read, a full disk or damage is a warning in
-//! `/readyz?verbose`, because the server must still receive reads.
+//! `/readyz?verbose`, because the server must still receive reads. So are certificates that end and
+//! reviews that fail.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use super::health_warnings::HealthWarnings;
 use super::shutdown::{ServerPhase, Shutdown};
 use crate::auth::TrustState;
 use crate::machinery::query::Query;
 use crate::runtime::SingleFlight;
-use crate::store::StoreHealth;
+use crate::store::{Backend, StoreHealth};
 
 /// Timeout of the storage check.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,8 +28,10 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 enum HealthCheck {
     /// The server responds.
     Ping,
-    /// The store can be read.
+    /// The embedded store can be read.
     Storage,
+    /// A quorum of etcd answers.
+    Etcd,
     /// The server has loaded the CAs of client certificates.
     Trust,
     /// The server is not shutting down.
@@ -34,10 +39,19 @@ enum HealthCheck {
 }
 
 impl HealthCheck {
+    /// The check of a store.
+    fn of_store(backend: Backend) -> Self {
+        match backend {
+            Backend::Embedded => Self::Storage,
+            Backend::Etcd3 => Self::Etcd,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Ping => "ping",
             Self::Storage => "storage",
+            Self::Etcd => "etcd",
             Self::Trust => "authentication",
             Self::Shutdown => "shutdown",
         }
@@ -73,6 +87,8 @@ impl StoreCheck {
 /// Sources of the health checks.
 #[derive(Clone)]
 pub(super) struct Health {
+    /// The backend of the store.
+    pub(super) backend: Backend,
     /// The store.
     pub(super) store: Arc<dyn StoreHealth>,
     /// The phase of the server.
@@ -81,6 +97,8 @@ pub(super) struct Health {
     pub(super) store_check: StoreCheck,
     /// The CAs of client certificates.
     pub(super) trusted: watch::Receiver<TrustState>,
+    /// Sources of warnings beside those of the store.
+    pub(super) warnings: HealthWarnings,
 }
 
 /// Result of a health check request.
@@ -105,14 +123,15 @@ impl Health {
             .trim_start_matches('/')
             .split_once('/')
             .map_or((path.trim_start_matches('/'), None), |(root, one)| (root, Some(one)));
+        let ready = [
+            HealthCheck::Ping,
+            HealthCheck::of_store(self.backend),
+            HealthCheck::Trust,
+            HealthCheck::Shutdown,
+        ];
         let checks: &[HealthCheck] = match root {
             "livez" | "healthz" => &[HealthCheck::Ping],
-            "readyz" => &[
-                HealthCheck::Ping,
-                HealthCheck::Storage,
-                HealthCheck::Trust,
-                HealthCheck::Shutdown,
-            ],
+            "readyz" => &ready,
             _ => return None,
         };
         match single {
@@ -151,6 +170,10 @@ impl Health {
                 }
             }
         }
+        if root == "readyz" {
+            let others = self.warnings.current(Timestamp::now()).into_iter();
+            warnings.extend(others.map(|(subject, each)| format!("warn: {subject}: {each}\n")));
+        }
         text.extend(warnings);
         let unknown: Vec<String> = excluded
             .iter()
@@ -182,7 +205,7 @@ impl Health {
                 Ok(Vec::new())
             }
             HealthCheck::Shutdown => Err("the server is shutting down".into()),
-            HealthCheck::Storage => {
+            HealthCheck::Storage | HealthCheck::Etcd => {
                 match tokio::time::timeout(CHECK_TIMEOUT, self.store_check.outcome(&self.store))
                     .await
                 {

@@ -13,34 +13,47 @@ use rustls::pki_types::UnixTime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod admission;
 mod app;
 mod audit;
 mod descriptors;
 mod document_handlers;
 mod documents;
+mod effective_flags;
+pub mod etcd;
 mod filters;
 mod health;
+mod health_warnings;
 pub mod listen;
 pub mod options;
+pub mod profiling;
+pub mod replicas;
 mod request_body;
 mod respond;
 mod router;
 pub mod shutdown;
+mod steps;
 pub mod storage;
 pub mod version;
 mod websocket;
 
+pub use effective_flags::{COMPONENT, EffectiveFlags};
 pub use options::Options;
 
+use self::admission::AdmissionInputs;
 use self::audit::AuditLog;
+use self::documents::Documents;
 use self::filters::{Authentication, Authorization, FilterChain, in_flight};
 use self::health::{Health, StoreCheck};
+use self::health_warnings::HealthWarnings;
+use self::profiling::Profiler;
 use self::shutdown::{ServerPhase, Shutdown};
 use crate::auth::{self, AlwaysAllowPaths, FlowClassifier, TrustController, TrustState};
-use crate::cluster::{Clients, NamespaceReflector, Namespaces, Secrets};
+use crate::cluster::{Clients, NamespaceReflector, Namespaces, QuotaClient, ReviewHealth, Secrets};
 use crate::controllers::image_import::ImageImports;
 use crate::controllers::{
-    self, ControllerName, HandshakeController, ImportSignals, Subjects, Supervisor,
+    self, ControllerName, HandshakeController, ImportSignals, QuotaController, StoreSubjects,
+    Subjects, Supervisor,
 };
 use crate::endpoints::serve::Api;
 use crate::machinery::group_version::GroupVersion;
@@ -100,6 +113,7 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let trusted = authentication.authenticator.trusted();
     let control_plane = clients.map(|clients| clients.general);
     let is_standalone = control_plane.is_none();
+    replicas::refuse_several(&options, control_plane.as_ref()).await?;
     let (serving_certificate, handshakes, tls) =
         open_tls(&options.tls, address.ip(), control_plane.clone(), trusted.clone(), &metrics)
             .await?;
@@ -107,11 +121,22 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let data_dir = options.storage.data_dir.clone();
     let history_limit = options.history_limit();
     let account_limit = history_limit.map(|limit| limit.bytes.get());
+    let stored_form = options.storage.etcd.stored_form();
     let opened = storage::open(options.storage, account_limit, metrics.clone()).await?;
     let history = history_limit.map(|limit| Arc::new(HistoryLimiter::new(limit, metrics.clone())));
-    let limits = StorageLimits { history, ..options.limits.into() };
+    let limits = StorageLimits { history, stored_form, ..options.limits.into() };
     let registries = options.registries.registries(&options.imports);
-    let catalog = Arc::new(Catalog::new(&opened.store, registries, &limits));
+    let admission = admission::open(
+        &options.admission,
+        AdmissionInputs {
+            control_plane: control_plane.as_ref(),
+            store: &opened.store,
+            metrics: metrics.admission(),
+        },
+    )?;
+    supervisor.start_all(admission.controllers);
+    let catalog = Catalog::with_rules(&opened.store, registries, &limits, admission.rules);
+    let catalog = Arc::new(catalog);
     let permissions = Permissions::new(authorization.authorizer.clone());
     let secrets = control_plane.clone().map_or_else(Secrets::none, Secrets::of);
     let (namespaces, reflector) = open_namespaces(control_plane.clone());
@@ -124,9 +149,15 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         true => standalone::apis(&catalog, &permissions),
         false => Vec::new(),
     };
-    let standalone = standalone.into_iter().map(|(version, api)| (version, within(api))).collect();
+    let standalone: Vec<_> =
+        standalone.into_iter().map(|(version, api)| (version, within(api))).collect();
     let api = within(resources::all(&catalog, namespaces, secrets, importer.clone(), permissions));
-    let health = health(&opened, &trusted, &shutdown);
+    let warnings = HealthWarnings {
+        certificate: serving_certificate.certificate.clone(),
+        trusted: trusted.clone(),
+        reviews: reviews(&authentication, &authorization),
+    };
+    let health = health(&opened, &trusted, &shutdown, warnings);
     let chain = Arc::new(FilterChain {
         authentication,
         authorization,
@@ -142,7 +173,15 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
         request_timeout: options.request_timeout,
         shutdown: shutdown.clone(),
         websockets: websocket::WebSockets::new(),
-        router: router::Router::new(app(api, standalone, health, &metrics)),
+        router: router::Router::new(app::App {
+            documents: documents(&api, &standalone),
+            api,
+            standalone,
+            health,
+            metrics: metrics.clone(),
+            configz: options.effective_flags.configz().into(),
+            profiler: options.profiling.profiling.then(|| Profiler::new(options.request_timeout)),
+        }),
     });
     let timeout = options.request_timeout;
     let limits = options.listen.connections.into();
@@ -159,22 +198,29 @@ async fn open(options: Options, shutdown: Shutdown) -> anyhow::Result<Running> {
     let imports = metrics.imports().clone();
     let (signals, helpers) = ImportSignals::of(control_plane.clone(), &selection, imports);
     supervisor.start_all(helpers);
+    let quota_recount = admission.quotas.zip(control_plane.clone()).map(|(quotas, client)| {
+        let client = QuotaClient::new(client);
+        QuotaController::new(quotas, client, opened.store.clone(), opened.elector.clone())
+    });
     supervisor.start_all(controllers::all(Subjects {
         control_plane,
         trust,
         namespaces: reflector,
         serving: serving_certificate,
         handshakes,
-        opened,
-        data_dir,
-        compaction: options.compaction,
+        store: StoreSubjects {
+            opened,
+            data_dir,
+            compaction: options.compaction,
+            scheduled_backup: options.scheduled_backup,
+        },
+        quota_recount,
         image_imports: ImageImports {
             importer: StreamImporter::new(&catalog, importer.clone()),
             policy: options.image_imports.into(),
             signals,
         },
         selection,
-        scheduled_backup: options.scheduled_backup,
         metrics,
     }));
     let serving =
@@ -212,15 +258,24 @@ async fn serve_to_the_end(
     shutdown: Shutdown,
 ) -> anyhow::Result<()> {
     let mut serving = pin!(serving);
-    let ended = tokio::select! {
-        () = &mut serving => Ok(()),
-        error = failed => Err(error.into()),
+    let drained = async {
+        let ended = tokio::select! {
+            () = &mut serving => Ok(()),
+            error = failed => Err(error.into()),
+        };
+        if let Err(error) = &ended {
+            tracing::error!(%error, "the store failed, the server ends");
+            shutdown.advance(ServerPhase::Draining);
+            serving.await;
+        }
+        ended
     };
-    if let Err(error) = &ended {
-        tracing::error!(%error, "the store failed, the server ends");
-        shutdown.advance(ServerPhase::Draining);
-        serving.await;
-    }
+    // Other replicas take over the controllers at once, not when the last request has ended.
+    let resigned = async {
+        shutdown.reached(ServerPhase::Stopping).await;
+        supervisor.resign().await;
+    };
+    let (ended, ()) = tokio::join!(drained, resigned);
     chain.websockets.finish(LAST_MESSAGES).await;
     if let Some(audit) = &chain.audit {
         audit.close().await;
@@ -230,29 +285,41 @@ async fn serve_to_the_end(
     ended
 }
 
-/// The handlers behind the filters.
-fn app(
-    api: Api,
-    standalone: Vec<(GroupVersion, Api)>,
-    health: Health,
-    metrics: &Arc<Metrics>,
-) -> app::App {
-    let documents = documents::Documents::new(&api);
-    let documents = match standalone.iter().find(|(version, _)| version.name == CORE.name) {
+/// Discovery, OpenAPI and version of these APIs.
+fn documents(api: &Api, standalone: &[(GroupVersion, Api)]) -> Documents {
+    let documents = Documents::new(api);
+    match standalone.iter().find(|(version, _)| version.name == CORE.name) {
         Some((_, core)) => documents.with_core(core),
         None => documents,
-    };
-    app::App { documents, api, standalone, health, metrics: metrics.clone() }
+    }
 }
 
 /// The parts of the server whose health is checked.
-fn health(opened: &Opened, trusted: &watch::Receiver<TrustState>, shutdown: &Shutdown) -> Health {
+fn health(
+    opened: &Opened,
+    trusted: &watch::Receiver<TrustState>,
+    shutdown: &Shutdown,
+    warnings: HealthWarnings,
+) -> Health {
     Health {
+        backend: opened.backend,
+        warnings,
         store: opened.health.clone(),
         shutdown: shutdown.clone(),
         store_check: StoreCheck::new(),
         trusted: trusted.clone(),
     }
+}
+
+/// The reviews that the control plane does for this server.
+fn reviews(
+    authentication: &Authentication,
+    authorization: &Authorization,
+) -> Vec<(&'static str, ReviewHealth)> {
+    let tokens = authentication.authenticator.review_health().into_iter();
+    let tokens = tokens.map(|health| ("TokenReview", health));
+    let accesses = authorization.authorizer.review_health();
+    tokens.chain(accesses.into_iter().map(|health| ("SubjectAccessReview", health))).collect()
 }
 
 /// Authentication and authorization, and the controller of the CAs of clients.

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, FromArgMatches};
 
+use super::effective_flags::EffectiveFlags;
 use super::filters::in_flight;
 use super::storage::StorageOptions;
-use super::{audit, listen, shutdown};
+use super::{audit, listen, profiling, shutdown};
 use crate::auth;
 use crate::cluster;
 use crate::controllers::{self, compaction, image_import, scheduled_backup};
@@ -17,6 +18,7 @@ use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::decode::MAX_BODY_BYTES;
 use crate::meta::duration;
 use crate::oci;
+use crate::registry::admission::selection;
 use crate::registry::history_limit::HistoryLimit;
 use crate::resources::catalog::StorageLimits;
 use crate::resources::import;
@@ -64,6 +66,9 @@ pub struct Options {
     /// Import controller.
     #[command(flatten)]
     pub image_imports: image_import::Options,
+    /// Admission plugins.
+    #[command(flatten)]
+    pub admission: selection::Options,
     /// Limits on requests in flight.
     #[command(flatten)]
     pub in_flight: in_flight::Options,
@@ -81,9 +86,15 @@ pub struct Options {
     /// Audit log.
     #[command(flatten)]
     pub audit: audit::Options,
+    /// Profiles.
+    #[command(flatten)]
+    pub profiling: profiling::Options,
     /// Shutdown.
     #[command(flatten)]
     pub shutdown: shutdown::Options,
+    /// The values of all flags, for `/configz`.
+    #[arg(skip)]
+    pub effective_flags: EffectiveFlags,
 }
 
 impl Default for Options {
@@ -148,7 +159,7 @@ impl From<ObjectLimits> for StorageLimits {
             streams_per_namespace: NonZeroU64::new(max_objects_per_namespace),
             object_bytes: max_object_size as usize,
             tag_history: MaxTagHistory(NonZeroUsize::new(max_tag_history)),
-            history: None,
+            ..Self::default()
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The conversion of replies to HTTP responses.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::response::Response;
 use futures_util::TryStreamExt;
@@ -18,6 +20,10 @@ pub(super) struct Hidden(pub String);
 /// The status in a response, for the audit log. An extension of responses.
 #[derive(Clone, Debug)]
 pub(super) struct ReturnedStatus(pub Box<Status>);
+
+/// The annotations of admission, for the audit log. An extension of responses.
+#[derive(Clone, Debug)]
+pub(super) struct AdmissionAnnotations(pub BTreeMap<String, String>);
 
 /// Marks a response as a stream of events. An extension of responses.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +57,9 @@ pub(super) fn reply(reply: ApiResponse) -> Response {
     }
     if let Some(status) = reply.status {
         response.extensions_mut().insert(ReturnedStatus(status));
+    }
+    if !reply.audit_annotations.is_empty() {
+        response.extensions_mut().insert(AdmissionAnnotations(reply.audit_annotations));
     }
     match reply.hidden {
         Some(hidden) => hiding(response, hidden),

@@ -7,22 +7,23 @@ use axum::response::Response;
 use axum::routing::any;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use tower::ServiceExt;
 
 use super::app::App;
 use super::document_handlers::{
-    core_resources, core_versions, group, groups, no_such_path, openapi_index, openapi_v2,
+    configz, core_resources, core_versions, group, groups, no_such_path, openapi_index, openapi_v2,
     openapi_v3, openapi_v3_group, query_of, resources, version,
 };
 use super::respond::{self, EventStream};
 use super::websocket::Upgrade;
 use crate::auth::User;
-use crate::endpoints::negotiation::Accept;
+use crate::endpoints::negotiation::{Accept, Media};
 use crate::endpoints::request_info::{RequestInfo, ResourceInfo};
+use crate::endpoints::response::ApiResponse;
 use crate::endpoints::serve::{self, Api};
 use crate::machinery::media_type::MediaRange;
-use crate::meta::Time;
+use crate::meta::{Status, Time};
 use crate::resources::API;
 use crate::runtime::Flow;
 
@@ -94,6 +95,9 @@ fn fixed_paths(app: Arc<App>) -> axum::Router {
         .route("/healthz", any(health_checks))
         .route("/healthz/{check}", any(health_checks))
         .route("/metrics", any(metrics))
+        .route("/configz", any(configz))
+        .route("/debug/pprof/profile", any(cpu_profile))
+        .route("/debug/pprof/heap", any(heap_profile))
         .route("/version", any(version))
         .route("/version/", any(version))
         .route("/openapi/v2", any(openapi_v2))
@@ -154,6 +158,32 @@ async fn health_checks(State(app): State<Arc<App>>, request: Request) -> Respons
             .insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     response
+}
+
+async fn cpu_profile(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(profiler) = &app.profiler else { return no_such_path(&request) };
+    let query = query_of(&request);
+    let media = Accept::new(request.headers(), &query).error_media();
+    match request.method() {
+        &Method::GET => profile(profiler.cpu(&query).await, media),
+        _ => profile(Err(Status::method_not_allowed()), media),
+    }
+}
+
+async fn heap_profile(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(profiler) = &app.profiler else { return no_such_path(&request) };
+    let media = Accept::new(request.headers(), &query_of(&request)).error_media();
+    match request.method() {
+        &Method::GET => profile(profiler.heap().await, media),
+        _ => profile(Err(Status::method_not_allowed()), media),
+    }
+}
+
+fn profile(made: Result<Vec<u8>, Status>, media: Media) -> Response {
+    match made {
+        Ok(profile) => respond::reply(ApiResponse::new(200, "application/octet-stream", profile)),
+        Err(status) => respond::status(&status, media),
+    }
 }
 
 async fn metrics(State(app): State<Arc<App>>, request: Request) -> Response {

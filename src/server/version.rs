@@ -5,6 +5,11 @@ use serde::Serialize;
 use crate::meta::Time;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// Version of Kubernetes whose API machinery this server follows. kubectl compares it with its own
+/// (`getVersionSkewWarning` in k8s.io/kubectl/pkg/cmd/version/skew_warning.go).
+const KUBERNETES: [&str; 2] = ["1", "36"];
+/// The version of Kubernetes, with that of this server as build metadata.
+const GIT_VERSION: &str = concat!("v1.36.0", "+imagestream-apiserver.", env!("CARGO_PKG_VERSION"));
 const COMMIT: &str = env!("BUILD_COMMIT");
 const TREE_STATE: &str = env!("BUILD_TREE_STATE");
 /// Seconds since 1970-01-01 UTC.
@@ -22,6 +27,7 @@ pub(super) struct VersionInfo {
     emulation_minor: &'static str,
     min_compatibility_major: &'static str,
     min_compatibility_minor: &'static str,
+    /// Version of Kubernetes, a plus sign, and name and version of this server.
     git_version: &'static str,
     /// 40 hexadecimal digits, or `unknown`.
     git_commit: &'static str,
@@ -37,7 +43,7 @@ pub(super) struct VersionInfo {
 impl VersionInfo {
     /// Version and build of this binary.
     pub(super) fn current() -> Self {
-        let [major, minor] = [env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR")];
+        let [major, minor] = KUBERNETES;
         Self {
             major,
             minor,
@@ -45,7 +51,7 @@ impl VersionInfo {
             emulation_minor: minor,
             min_compatibility_major: major,
             min_compatibility_minor: minor,
-            git_version: concat!("v", env!("CARGO_PKG_VERSION")),
+            git_version: GIT_VERSION,
             git_commit: COMMIT,
             git_tree_state: TREE_STATE,
             build_date: build_date(),

@@ -38,7 +38,7 @@ use crate::domain::tag_source::StreamKey;
 use crate::meta::{Status, Time};
 use crate::registry::follower::{DeletedObject, StoredChange};
 use crate::resources::import::{StreamImport, StreamImporter, TargetOutcome, TargetResult};
-use crate::store::Elector;
+use crate::store::{Elector, TermGuard};
 use crate::telemetry::OnceEach;
 use crate::telemetry::import_metrics::{ImportBacklog, ImportMetrics};
 
@@ -73,6 +73,7 @@ pub struct ImageImportController {
     changed_secrets: BoxStream<'static, BTreeSet<String>>,
     reporter: ImportReporter,
     metrics: ImportMetrics,
+    term: Option<TermGuard>,
 }
 
 /// The subjects of the import controller.
@@ -102,6 +103,8 @@ struct Run<'a> {
     observation: ObservationKind,
     /// Namespaces with too many targets that were logged.
     logged: OnceEach<String>,
+    /// The term of the run, which its writes compare.
+    term: Option<TermGuard>,
 }
 
 impl ImageImportController {
@@ -111,7 +114,7 @@ impl ImageImportController {
         let ImportSignals { changed_secrets, events, metrics } = signals;
         let reporter = ImportReporter::new(events, metrics.clone());
         let importer = Arc::new(importer);
-        Self { importer, elector, policy, changed_secrets, reporter, metrics }
+        Self { importer, elector, policy, changed_secrets, reporter, metrics, term: None }
     }
 
     /// Imports until the controller is dropped.
@@ -126,6 +129,7 @@ impl ImageImportController {
                 running: JoinSet::new(),
                 observation: ObservationKind::Existing,
                 logged: OnceEach::bounded(MAX_LOGGED),
+                term: self.term.clone(),
             };
             let status = run.until_failure(&mut self.changed_secrets).await;
             let error = status.hidden.as_ref().unwrap_or(&status.message);
@@ -142,6 +146,10 @@ impl Controller for ImageImportController {
 
     fn leadership(&self) -> Leadership {
         Leadership::Elected(self.elector.clone())
+    }
+
+    fn begin_term(&mut self, guard: Option<TermGuard>) {
+        self.term = guard;
     }
 
     fn run(&mut self) -> BoxFuture<'_, ()> {
@@ -218,12 +226,12 @@ impl Run<'_> {
     /// Starts the imports that are due and have a slot.
     fn start_due(&mut self) {
         while let Some(import) = self.queue.pop(Instant::now()) {
-            let importer = self.importer.clone();
+            let (importer, term) = (self.importer.clone(), self.term.clone());
             self.running.spawn(async move {
                 let started = Instant::now();
                 let (stream, targets) = (&import.unit.stream, import.targets.clone());
                 let (namespace, name) = (stream.namespace.clone(), stream.name.clone());
-                let request = StreamImport { namespace, name, targets };
+                let request = StreamImport { namespace, name, targets, term };
                 let results =
                     time::timeout(MAX_DURATION, importer.run(&request, Time::now())).await;
                 let timed_out = |_| Err(Status::timeout("the import took too long"));

@@ -10,6 +10,7 @@ use crate::controllers::import_events::{FailedTry, ImportEvents, TagSubject};
 use crate::domain::import::{FailureClass, ImportNeed, ImportTarget};
 use crate::resources::import::{FailedAttempt, TargetOutcome, TargetResult};
 use crate::telemetry::import_metrics::{ImportMetrics, ImportOutcome};
+use crate::telemetry::log;
 
 /// Reports attempts.
 pub(super) struct ImportReporter {
@@ -46,7 +47,7 @@ impl ImportReporter {
                 // The queue may have seen the recorded result before the end of the attempt.
                 let failed_once = u32::from(result.need == Some(ImportNeed::Failed));
                 let failed = finished.failed_before.max(failed_once);
-                let seconds = duration.as_secs_f64();
+                let seconds = log::seconds(duration);
                 info!(namespace, name, tag, source, image, failed, seconds, "imported");
                 match failed {
                     0 => self.events.imported(subject, source),
@@ -63,7 +64,7 @@ impl ImportReporter {
                 }
             }
             TargetOutcome::Throttled { retry_after } => {
-                let seconds = retry_after.as_secs_f64();
+                let seconds = log::seconds(*retry_after);
                 debug!(namespace, name, tag, source, seconds, "an import waits for its registry");
             }
             TargetOutcome::Superseded => debug!(namespace, name, tag, "tag changed meanwhile"),

@@ -14,6 +14,9 @@ const MAX_REQUEST_LINE: usize = 64 << 10;
 /// after a number of CONTINUATION frames that it derives from this size, so a smaller one would end
 /// connections for which a response with 431 suffices. The memory is charged all the same.
 const MAX_HEADER_LIST: u32 = 1 << 20;
+/// Maximum number of header lines of an HTTP/1.1 request that hyper accepts by default
+/// (`DEFAULT_MAX_HEADERS` in hyper/src/proto/h1/role.rs).
+const DEFAULT_HEADER_LINES: usize = 100;
 /// Minimum of the buffer size that hyper accepts, in bytes.
 const MIN_BUFFER: usize = 8 << 10;
 
@@ -64,11 +67,15 @@ impl Protocols {
             .timer(TokioTimer::new())
             // `Activity` times the headers, without a timer for each request.
             .header_read_timeout(None)
-            .max_headers(class.http1_header_lines)
             // The buffer size alone is not an exact limit: its last read may exceed it and complete
             // the headers.
             .max_buf_size(head_bytes)
             .max_header_size(head_bytes);
+        // hyper fills room for a given number of lines before it parses a request, but not for its
+        // default number.
+        if class.http1_header_lines != DEFAULT_HEADER_LINES {
+            http1.max_headers(class.http1_header_lines);
+        }
         let executor = StreamExecutor { send: limits.send, shutdown: shutdown.clone() };
         let mut http2 = http2::Builder::new(executor);
         http2
