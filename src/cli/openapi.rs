@@ -42,7 +42,7 @@ fn api() -> anyhow::Result<Api> {
         streams_per_namespace: None,
         object_bytes: 0,
         tag_history: MaxTagHistory::default(),
-        history: None,
+        ..StorageLimits::default()
     };
     let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
     let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 
+use super::check::finding::Finding;
 use super::kubeconfig::Kubeconfig;
 use super::settings::SettingsOptions;
 use crate::server::shutdown::Shutdown;
-use crate::server::{self, Options, Running};
+use crate::server::{self, EffectiveFlags, Options, Running};
 use crate::telemetry::log;
 
 /// Flags of `serve`.
@@ -16,24 +17,53 @@ use crate::telemetry::log;
 pub(super) struct ServeCommand {
     #[command(flatten)]
     options: Options,
-    /// Write a kubeconfig for this machine, without credentials.
-    ///
-    /// kubectl --kubeconfig FILE --token TOKEN uses it.
-    #[arg(long, value_name = "FILE")]
-    write_kubeconfig: Option<PathBuf>,
+    #[command(flatten)]
+    written: WriteKubeconfigOptions,
     #[command(flatten)]
     log: log::Options,
     #[command(flatten)]
     _settings: SettingsOptions,
 }
 
+/// The flag of the kubeconfig that `serve` writes.
+#[derive(Debug, Args)]
+#[group(skip)]
+pub(super) struct WriteKubeconfigOptions {
+    /// Write a kubeconfig for this machine, without credentials.
+    ///
+    /// kubectl --kubeconfig FILE --token TOKEN uses it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_kubeconfig: Option<PathBuf>,
+}
+
+impl WriteKubeconfigOptions {
+    /// Checks the folder of the file.
+    pub(super) fn check(&self) -> Vec<Finding> {
+        let folder = self.write_kubeconfig.as_deref().and_then(|path| {
+            let path = std::path::absolute(path).ok()?;
+            path.parent().filter(|folder| !folder.is_dir()).map(Path::to_owned)
+        });
+        let problem = |folder: PathBuf| {
+            let text = format!("--write-kubeconfig: there is no folder {}", folder.display());
+            Finding::problem("flags", text).remedy("create the folder, or correct the flag")
+        };
+        folder.map(problem).into_iter().collect()
+    }
+}
+
 impl ServeCommand {
+    /// Sets the values of all flags, which `/configz` shows.
+    pub(super) fn set_flags(&mut self, flags: EffectiveFlags) {
+        self.options.effective_flags = flags;
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        log::init(self.log.verbosity, self.log.logging_format)?;
+        let suppressed = log::init(self.log.verbosity, self.log.logging_format)?;
+        tokio::spawn(suppressed.report_at_intervals());
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
         match server::start(self.options, shutdown).await? {
             Some(running) => {
-                if let Some(path) = &self.write_kubeconfig {
+                if let Some(path) = &self.written.write_kubeconfig {
                     write_kubeconfig(&running, path)?;
                 }
                 running.until_end().await

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::ArgAction;
 use clap::{Arg, Args, Command};
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use super::effective;
+use crate::meta::file_error;
 
 /// Start of the names of variables. No variable that Kubernetes sets for a Service has the name of a
 /// flag after it.
@@ -85,6 +88,27 @@ pub(super) fn complete(
     Ok(completed)
 }
 
+/// The arguments of `check`, and before them the flags of a running server that they do not
+/// override. Leaves out defaults, and flags whose value is redacted or that `check` does not have.
+pub(super) fn complete_from_server(
+    check: &Command,
+    arguments: &[OsString],
+    server: &Map<String, Value>,
+) -> Result<Vec<OsString>, SettingsError> {
+    let (names, given) = arguments.split_at(arguments.len().min(2));
+    let mut completed = names.to_vec();
+    for (name, value) in server {
+        let flag = check.get_arguments().find(|flag| flag.get_long() == Some(name));
+        let Some(flag) = flag.filter(|_| name != CONFIG) else { continue };
+        let is_given = given.iter().any(|argument| is_flag(check, argument, name));
+        if !is_given && !effective::is_redacted(value) && !effective::is_default(flag, value) {
+            completed.extend(flags(flag, name, value, "/configz")?);
+        }
+    }
+    completed.extend_from_slice(given);
+    Ok(completed)
+}
+
 /// Flags as arguments, by their names.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Settings(BTreeMap<String, Vec<OsString>>);
@@ -123,11 +147,11 @@ fn of_variables(
 
 fn of_file(command: &Command, path: &Path) -> Result<Settings, SettingsError> {
     let unreadable = |why: String| SettingsError::Unreadable { path: path.to_owned(), why };
-    let size = fs::metadata(path).map_err(|why| unreadable(why.to_string()))?.len();
+    let size = fs::metadata(path).map_err(|why| unreadable(file_error::reading(&why)))?.len();
     if size > MAX_FILE_BYTES {
         return Err(unreadable(format!("it has {size} bytes, at most {MAX_FILE_BYTES}")));
     }
-    let text = fs::read_to_string(path).map_err(|why| unreadable(why.to_string()))?;
+    let text = fs::read_to_string(path).map_err(|why| unreadable(file_error::reading(&why)))?;
     of_text(command, &text, path)
 }
 

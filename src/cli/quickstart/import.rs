@@ -2,6 +2,7 @@
 
 use super::sample;
 use crate::api::{ImageImportSpec, ImageStreamImport, LocalObjectReference};
+use crate::cli::stdout::print_line;
 use crate::domain::reference::Reference;
 use crate::server::Running;
 
@@ -10,11 +11,11 @@ use crate::server::Running;
 pub(super) async fn import(running: &Running, reference: &Reference) {
     let import = import_of(reference);
     let name = import.metadata.name.clone();
-    println!("Importing {} into the image stream {name} ...", reference.exact());
+    print_line(format_args!("Importing {} into the image stream {name} ...", reference.exact()));
     let client = running.client("quickstart");
     let created = client.create_import(&running.importer, sample::NAMESPACE, import).await;
     let status = created.map(|import| import.status.images.into_iter().next().unwrap_or_default());
-    println!(
+    print_line(format_args!(
         "{}",
         match status {
             Err(status) => format!("The import failed: {}", status.message),
@@ -23,7 +24,7 @@ pub(super) async fn import(running: &Running, reference: &Reference) {
                 Some(image) => format!("Imported {}.", image.docker_image_reference),
             },
         }
-    );
+    ));
 }
 
 /// An import into a stream with the last part of the repository as its name.

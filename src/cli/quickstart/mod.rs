@@ -12,13 +12,15 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use ipnet::IpNet;
+use serde_json::json;
 
 use self::folder::QuickstartFolder;
+use super::stdout::print_line;
 use crate::auth::AuthorizationMode;
 use crate::controllers::image_import;
 use crate::domain::reference::Reference;
 use crate::server::shutdown::Shutdown;
-use crate::server::{self, Options, Running};
+use crate::server::{self, EffectiveFlags, Options, Running};
 use crate::telemetry::log;
 
 /// Flags of `quickstart`.
@@ -38,15 +40,25 @@ pub(super) struct QuickstartCommand {
     image_imports: image_import::Options,
     #[command(flatten)]
     log: log::Options,
+    /// Values of all flags of this command.
+    #[arg(skip)]
+    flags: EffectiveFlags,
 }
 
 impl QuickstartCommand {
+    /// Sets the values of all flags.
+    pub(super) fn set_flags(&mut self, flags: EffectiveFlags) {
+        self.flags = flags;
+    }
+
     pub(super) async fn run(self) -> anyhow::Result<()> {
-        let Self { data_dir, secure_port, import, image_imports, log } = self;
-        log::init_quiet(log.verbosity, log.logging_format)?;
+        let Self { data_dir, secure_port, import, image_imports, log, flags } = self;
+        let suppressed = log::init_quiet(log.verbosity, log.logging_format)?;
+        tokio::spawn(suppressed.report_at_intervals());
         let folder = QuickstartFolder::prepare(&data_dir)?;
         let shutdown = Shutdown::on_signals().context("cannot handle signals")?;
-        let options = Options { image_imports, ..options(&folder, secure_port) };
+        let mut options = Options { image_imports, ..options(&folder, secure_port) };
+        options.effective_flags = serve_flags(flags, &options);
         let Some(running) = server::start(options, shutdown).await? else {
             return Ok(());
         };
@@ -56,7 +68,7 @@ impl QuickstartCommand {
         for reference in &import {
             import::import(&running, reference).await;
         }
-        println!("{}", instructions(&folder, &running)?);
+        print_line(format_args!("{}", instructions(&folder, &running)?));
         running.until_end().await
     }
 }
@@ -75,6 +87,24 @@ fn options(folder: &QuickstartFolder, port: u16) -> Options {
     options.oci.import_allow_cidrs =
         [IpAddr::V4(Ipv4Addr::LOCALHOST), Ipv6Addr::LOCALHOST.into()].map(IpNet::from).into();
     options
+}
+
+/// The flags with which `serve` would have these options, for `/configz`: those of `quickstart`, of
+/// which `serve` has the same, and those that [`options`] sets.
+fn serve_flags(EffectiveFlags(mut flags): EffectiveFlags, options: &Options) -> EffectiveFlags {
+    flags.remove("import");
+    let Options { access, listen, tls, registries, oci, .. } = options;
+    for (name, value) in [
+        ("authorization-mode", json!("AlwaysAllow")),
+        ("bind-address", json!(listen.bind_address)),
+        ("cert-dir", json!(tls.cert_dir)),
+        ("token-auth-file", json!(access.token_auth_file)),
+        ("internal-registry-hostname", json!(registries.internal_registry_hostname)),
+        ("import-allow-cidrs", oci.import_allow_cidrs.iter().map(IpNet::to_string).collect()),
+    ] {
+        flags.insert(name.into(), value);
+    }
+    EffectiveFlags(flags)
 }
 
 /// Text with commands to copy.

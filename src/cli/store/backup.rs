@@ -8,8 +8,9 @@ use clap::Args;
 
 use super::damage::{self, DamageOptions, DamagePolicy};
 use super::output::Output;
-use super::progress::Progress;
-use super::{MaintenanceOptions, input, size};
+use super::{MaintenanceOptions, input};
+use crate::cli::progress::Progress;
+use crate::cli::size::size;
 use crate::store::{ArchiveReader, ArchiveSummary};
 
 /// Flags of `store backup`.

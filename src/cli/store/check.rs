@@ -5,9 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::progress::Progress;
-use super::{MaintenanceOptions, input, offline, size};
+use super::{MaintenanceOptions, input, offline};
 use crate::cli::check::finding::{CheckReport, Finding};
+use crate::cli::progress::Progress;
+use crate::cli::size::size;
 use crate::resources::consistency::{ConsistencyCheck, ConsistencyReport};
 use crate::store::{
     ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems,

@@ -2,8 +2,10 @@
 
 use clap::Args;
 
-use super::progress::Progress;
-use super::{MaintenanceOptions, offline, size};
+use super::{MaintenanceOptions, offline};
+use crate::cli::progress::Progress;
+use crate::cli::size::size;
+use crate::cli::stdout::print_line;
 use crate::store::{DefragReport, FileSize};
 
 /// Flags of `store compact`.
@@ -19,8 +21,8 @@ impl CompactCommand {
         let progress = Progress::start("compacting", None);
         let DefragReport { before, after } = offline(folder.maintenance().defrag())?;
         drop(progress);
-        println!("before: {}", description(before));
-        println!("after:  {}", description(after));
+        print_line(format_args!("before: {}", description(before)));
+        print_line(format_args!("after:  {}", description(after)));
         Ok(())
     }
 }

@@ -6,15 +6,18 @@ use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
 use super::import_lines::{ImportLines, NumberedObject};
-use super::progress::Progress;
-use super::{DataFolder, MaintenanceOptions, input, offline};
+use super::{DataFolder, MaintainedStore, MaintenanceOptions, input, offline, open_etcd};
+use crate::cli::progress::Progress;
+use crate::cli::stdout::print_line;
 use crate::domain::registries::Registries;
-use crate::domain::tag_history::MaxTagHistory;
 use crate::meta::{Status, Time};
 use crate::resources::Catalog;
 use crate::resources::catalog::StorageLimits;
-use crate::resources::import_export::{self, ImportMode, Imported, Importer, StoredObject};
-use crate::store::{self, MAX_VALUE_BYTES, OpenOptions, Opened, Reserve};
+use crate::resources::import_export::{
+    self, ImageOrigin, ImportMode, Imported, Importer, StoredObject,
+};
+use crate::resources::openshift_layout::StoredForm;
+use crate::store::{self, OpenOptions, Opened, Reserve};
 use crate::telemetry::log::escaped;
 
 /// Flags of `store import`.
@@ -55,33 +58,39 @@ struct ImportSummary {
     refused: u64,
 }
 
-/// No limits: objects of a server with higher limits can be imported.
-const LIMITS: StorageLimits = StorageLimits {
-    streams_per_namespace: None,
-    object_bytes: MAX_VALUE_BYTES,
-    tag_history: MaxTagHistory(None),
-    history: None,
-};
-
 impl ImportCommand {
     pub(super) async fn run(self) -> anyhow::Result<()> {
         let file = self.file.clone();
-        let folder = self.common.clone().begin()?;
-        let exists = folder.maintenance().exists()?;
-        let summary = match (exists, self.dry_run) {
-            (true, true) => self.import(offline(folder.maintenance().open_read_only())?).await,
-            (false, true) => self.import(store::in_memory()?).await,
-            (true, false) => self.import(open(&folder, &folder.path)?).await,
-            (false, false) => self.import_into_new(&folder).await,
+        let summary = match self.common.clone().begin_any()? {
+            MaintainedStore::Folder(folder) => self.import_into_folder(&folder).await,
+            MaintainedStore::Etcd(etcd, stored_form) => {
+                self.import(open_etcd(*etcd).await?, stored_form).await
+            }
         };
         let summary = summary.with_context(|| format!("cannot import {}", file.display()))?;
-        println!("{}{summary}", if self.dry_run { "dry run, nothing was stored: " } else { "" });
-        println!(
+        print_line(format_args!(
+            "{}{summary}",
+            if self.dry_run { "dry run, nothing was stored: " } else { "" }
+        ));
+        print_line(format_args!(
             "objects keep uid, creationTimestamp and status if set, and get a new resourceVersion"
-        );
+        ));
         match summary.refused {
             0 => Ok(()),
             refused => bail!("{refused} objects were refused"),
+        }
+    }
+
+    async fn import_into_folder(&self, folder: &DataFolder) -> anyhow::Result<ImportSummary> {
+        let exists = folder.maintenance().exists()?;
+        match (exists, self.dry_run) {
+            (true, true) => {
+                let opened = offline(folder.maintenance().open_read_only())?;
+                self.import(opened, StoredForm::Own).await
+            }
+            (false, true) => self.import(store::in_memory()?, StoredForm::Own).await,
+            (true, false) => self.import(open(folder, &folder.path)?, StoredForm::Own).await,
+            (false, false) => self.import_into_new(folder).await,
         }
     }
 
@@ -90,13 +99,18 @@ impl ImportCommand {
     async fn import_into_new(&self, folder: &DataFolder) -> anyhow::Result<ImportSummary> {
         let place = folder.maintenance();
         let new = place.reserve_place()?;
-        let summary = self.import(open(folder, new.path())?).await?;
+        let summary = self.import(open(folder, new.path())?, StoredForm::Own).await?;
         new.fill()?;
         Ok(summary)
     }
 
-    async fn import(&self, opened: Opened) -> anyhow::Result<ImportSummary> {
-        let catalog = Catalog::new(&opened.store, Registries::default(), &LIMITS);
+    async fn import(
+        &self,
+        opened: Opened,
+        stored_form: StoredForm,
+    ) -> anyhow::Result<ImportSummary> {
+        let limits = StorageLimits { stored_form, ..StorageLimits::NONE };
+        let catalog = Catalog::new(&opened.store, Registries::default(), &limits);
         let importer = Importer {
             catalog: &catalog,
             existing: match self.existing {
@@ -105,6 +119,7 @@ impl ImportCommand {
                 ExistingPolicy::Replace => import_export::ConflictPolicy::Replace,
             },
             mode: if self.dry_run { ImportMode::DryRun } else { ImportMode::Write },
+            origin: ImageOrigin::Clients,
             now: Time::now(),
         };
         let (source, total) = input::sized_file(&self.file)?;

@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::thread;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 
 use super::DataFolder;
 use super::damage::DamagePolicy;
 use crate::controllers::{NICENESS, SOCKET};
+use crate::meta::file_error;
 use crate::store::{ArchiveSummary, BackupError, OpenError, Opened};
 
 /// Readable input.
@@ -90,7 +91,9 @@ pub(super) fn file(path: &Path) -> anyhow::Result<Input> {
     if path == Path::new("-") {
         return Ok(Box::new(io::stdin()));
     }
-    let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = File::open(path).map_err(|why| {
+        anyhow::anyhow!("cannot read {}: {}", path.display(), file_error::reading(&why))
+    })?;
     Ok(Box::new(file))
 }
 

@@ -11,15 +11,16 @@ mod import;
 mod import_lines;
 mod input;
 mod output;
-mod progress;
 mod restore;
 
 use std::path::PathBuf;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 
-use crate::store::{self, Backend, Maintenance, OpenError, OpenOptions};
+use crate::resources::openshift_layout::StoredForm;
+use crate::server::etcd::EtcdFlags;
+use crate::store::{self, Backend, EtcdOptions, Maintenance, OpenError, OpenOptions, Opened};
 use crate::telemetry::log;
 
 /// Maintenance commands.
@@ -48,7 +49,7 @@ impl StoreCommand {
             Self::Check(check) => check.run(),
             Self::Backup(backup) => backup.run(),
             Self::Restore(restore) => restore.run(),
-            Self::Export(export) => export.run(),
+            Self::Export(export) => export.run().await,
             Self::Import(import) => import.run().await,
             Self::Compact(compact) => compact.run(),
         }
@@ -66,33 +67,89 @@ struct MaintenanceOptions {
     #[arg(long, value_name = "FOLDER", default_value = "data")]
     data_dir: PathBuf,
     #[command(flatten)]
+    etcd: EtcdFlags,
+    #[command(flatten)]
     log: log::Options,
 }
 
 impl MaintenanceOptions {
     /// Sets up logging. Returns the folder.
+    ///
+    /// # Errors
+    /// The backend has no data folder.
     fn begin(self) -> anyhow::Result<DataFolder> {
-        let Self { storage_backend, data_dir, log } = self;
-        log::init(log.verbosity, log.logging_format)?;
-        Ok(DataFolder { backend: storage_backend, path: data_dir })
+        match self.begin_any()? {
+            MaintainedStore::Folder(folder) => Ok(folder),
+            MaintainedStore::Etcd(..) => bail!(
+                "--storage-backend=etcd3: this command needs a data folder. Use the tools of etcd: \
+                 etcdctl snapshot save and etcdutl snapshot restore for backups, etcdctl endpoint hashkv \
+                 for a check, etcdctl defrag to shrink; store export and store import work with etcd"
+            ),
+        }
     }
+
+    /// Sets up logging. Returns the store of the flags.
+    fn begin_any(self) -> anyhow::Result<MaintainedStore> {
+        let Self { storage_backend, data_dir, etcd, log } = self;
+        log::init(log.verbosity, log.logging_format)?;
+        let stored_form = etcd.stored_form();
+        let etcd = etcd.options(storage_backend)?;
+        Ok(match storage_backend {
+            Backend::Etcd3 => MaintainedStore::Etcd(Box::new(etcd), stored_form),
+            Backend::Embedded => MaintainedStore::Folder(DataFolder { path: data_dir }),
+        })
+    }
+}
+
+/// The store that a command works on.
+enum MaintainedStore {
+    /// The embedded store of a stopped server.
+    Folder(DataFolder),
+    /// A store in etcd, with objects of this form.
+    Etcd(Box<EtcdOptions>, StoredForm),
 }
 
 /// Data folder of a stopped server.
 struct DataFolder {
-    backend: Backend,
     path: PathBuf,
 }
 
 impl DataFolder {
     fn maintenance(&self) -> Box<dyn Maintenance> {
-        store::maintenance(self.backend, &self.path)
+        store::maintenance(&self.path)
     }
 
     /// Options to open the folder. They do not wait for another process.
     fn options(&self) -> OpenOptions {
-        OpenOptions { backend: self.backend, ..OpenOptions::new(&self.path) }
+        OpenOptions::new(&self.path)
     }
+}
+
+/// Opens a store that exists in etcd.
+///
+/// # Errors
+/// There is none, or etcd does not answer in time, with the reason.
+async fn open_existing_etcd(etcd: EtcdOptions) -> anyhow::Result<Opened> {
+    if !store::etcd_store_exists(&etcd).await? {
+        let (servers, prefix) = (etcd.servers.join(","), etcd.object_prefix());
+        bail!(
+            "etcd at {servers} has no store below {prefix}: correct --etcd-prefix or --storage-layout"
+        );
+    }
+    open_etcd(etcd).await
+}
+
+/// Opens a store in etcd, which is created if there is none.
+///
+/// # Errors
+/// etcd does not answer in time, with the reason.
+pub(super) async fn open_etcd(etcd: EtcdOptions) -> anyhow::Result<Opened> {
+    let servers = etcd.servers.join(",");
+    let options = OpenOptions { backend: Backend::Etcd3, etcd, ..OpenOptions::new("") };
+    let opened = store::open(options)?;
+    let ready = opened.health.ready().await;
+    ready.with_context(|| format!("no store can be opened in etcd at {servers}"))?;
+    Ok(opened)
 }
 
 /// Replaces the error for a folder in use by one that names the commands for a running server.
@@ -106,11 +163,4 @@ fn offline<T>(opened: Result<T, OpenError>) -> anyhow::Result<T> {
         }
         other => Ok(other?),
     }
-}
-
-/// Number of bytes, formatted for people.
-fn size(bytes: u64) -> String {
-    const KIB: f64 = 1024.0;
-    let kib = bytes as f64 / KIB;
-    if kib < KIB { format!("{kib:.1} KiB") } else { format!("{:.1} MiB", kib / KIB) }
 }

@@ -5,8 +5,10 @@ use std::time::SystemTime;
 
 use clap::Args;
 
-use super::progress::Progress;
-use super::{MaintenanceOptions, input, offline, size};
+use super::{MaintenanceOptions, input, offline};
+use crate::cli::progress::Progress;
+use crate::cli::size::size;
+use crate::cli::stdout::print_line;
 use crate::store::{RestoreError, RestoreOptions, Restored, Revision};
 
 /// Flags of `store restore`.
@@ -39,16 +41,16 @@ impl RestoreCommand {
             Err(RestoreError::Folder(error)) => offline(Err(error))?,
             other => other?,
         };
-        println!(
+        print_line(format_args!(
             "restored {} entries as of revision {}, {}, into {}",
             backup.entries,
             backup.revision,
             size(backup.bytes),
             folder.path.display()
-        );
-        println!(
+        ));
+        print_line(format_args!(
             "changes before revision {begins} count as compacted: clients must list and watch again"
-        );
+        ));
         Ok(())
     }
 }

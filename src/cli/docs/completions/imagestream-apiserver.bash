@@ -16,6 +16,9 @@ _imagestream__apiserver() {
             ",$1")
                 cmd="imagestream__apiserver"
                 ;;
+            imagestream__apiserver,await-rollout)
+                cmd="imagestream__apiserver__subcmd__await__subcmd__rollout"
+                ;;
             imagestream__apiserver,check)
                 cmd="imagestream__apiserver__subcmd__check"
                 ;;
@@ -34,6 +37,12 @@ _imagestream__apiserver() {
             imagestream__apiserver,store)
                 cmd="imagestream__apiserver__subcmd__store"
                 ;;
+            imagestream__apiserver,transfer)
+                cmd="imagestream__apiserver__subcmd__transfer"
+                ;;
+            imagestream__apiserver__subcmd__help,await-rollout)
+                cmd="imagestream__apiserver__subcmd__help__subcmd__await__subcmd__rollout"
+                ;;
             imagestream__apiserver__subcmd__help,check)
                 cmd="imagestream__apiserver__subcmd__help__subcmd__check"
                 ;;
@@ -51,6 +60,9 @@ _imagestream__apiserver() {
                 ;;
             imagestream__apiserver__subcmd__help,store)
                 cmd="imagestream__apiserver__subcmd__help__subcmd__store"
+                ;;
+            imagestream__apiserver__subcmd__help,transfer)
+                cmd="imagestream__apiserver__subcmd__help__subcmd__transfer"
                 ;;
             imagestream__apiserver__subcmd__help__subcmd__store,backup)
                 cmd="imagestream__apiserver__subcmd__help__subcmd__store__subcmd__backup"
@@ -119,7 +131,7 @@ _imagestream__apiserver() {
 
     case "${cmd}" in
         imagestream__apiserver)
-            opts="-h -V --help --version serve check store quickstart completion help"
+            opts="-h -V --help --version serve check store transfer quickstart await-rollout completion help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -132,8 +144,34 @@ _imagestream__apiserver() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        imagestream__subcmd__apiserver__subcmd__await__subcmd__rollout)
+            opts="-h --namespace --timeout --kubeconfig --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --namespace)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         imagestream__subcmd__apiserver__subcmd__check)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --v --logging-format --config --help"
+            opts="-o -v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --enable-admission-plugins --disable-admission-plugins --admission-control-config-file --unknown-admission-rules --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --profiling --shutdown-delay-duration --write-kubeconfig --server-kubeconfig --output --v --logging-format --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -280,7 +318,7 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -293,6 +331,42 @@ _imagestream__apiserver() {
                     ;;
                 --storage-reserve)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --compaction-interval)
@@ -375,6 +449,22 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --enable-admission-plugins)
+                    COMPREPLY=($(compgen -W "NamespaceLifecycle OwnerReferencesPermissionEnforcement image.openshift.io/ImageLimitRange quota.openshift.io/ClusterResourceQuota MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota" -- "${cur}"))
+                    return 0
+                    ;;
+                --disable-admission-plugins)
+                    COMPREPLY=($(compgen -W "NamespaceLifecycle OwnerReferencesPermissionEnforcement image.openshift.io/ImageLimitRange quota.openshift.io/ClusterResourceQuota MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota" -- "${cur}"))
+                    return 0
+                    ;;
+                --admission-control-config-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unknown-admission-rules)
+                    COMPREPLY=($(compgen -W "deny warn" -- "${cur}"))
+                    return 0
+                    ;;
                 --max-requests-inflight)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -423,8 +513,28 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profiling)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --shutdown-delay-duration)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --write-kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server-kubeconfig)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -465,8 +575,22 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__help)
-            opts="serve check store quickstart completion help"
+            opts="serve check store transfer quickstart await-rollout completion help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imagestream__subcmd__apiserver__subcmd__help__subcmd__await__subcmd__rollout)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -646,6 +770,20 @@ _imagestream__apiserver() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        imagestream__subcmd__apiserver__subcmd__help__subcmd__transfer)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         imagestream__subcmd__apiserver__subcmd__quickstart)
             opts="-v -h --data-dir --secure-port --import --scheduled-import-interval --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -689,7 +827,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__serve)
-            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --shutdown-delay-duration --write-kubeconfig --v --logging-format --config --help"
+            opts="-v -h --bind-address --secure-port --max-connections --max-connections-per-address --max-handshakes-per-address --tls-cert-file --tls-private-key-file --cert-dir --tls-san --cert-secret --service-name --service-namespace --inject-ca-bundle --tls-min-version --tls-cipher-suites --authorization-mode --authorization-always-allow-paths --authorization-webhook-cache-authorized-ttl --authorization-webhook-cache-unauthorized-ttl --anonymous-auth --token-auth-file --client-ca-file --authentication-token-webhook-cache-ttl --authentication-skip-lookup --authentication-tolerate-lookup-failure --requestheader-client-ca-file --requestheader-allowed-names --requestheader-username-headers --requestheader-uid-headers --requestheader-group-headers --requestheader-extra-headers-prefix --system-users --system-groups --user-shares --kubeconfig --authentication-kubeconfig --authorization-kubeconfig --storage-backend --data-dir --data-dir-lock-timeout --storage-reserve --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --compaction-interval --compaction-retention --compaction-min-retention --compaction-max-revisions --backup-dir --backup-interval --backup-retention --internal-registry-hostname --external-registry-hostname --registry-config --registry-ca-dir --registries-config --import-allow-cidrs --import-deny-cidrs --registry-requests-per-second --max-requests-inflight-per-registry --allowed-registries-for-import --max-images-bulk-imported --controllers --scheduled-import-interval --enable-admission-plugins --disable-admission-plugins --admission-control-config-file --unknown-admission-rules --max-requests-inflight --max-mutating-requests-inflight --max-watches --memory-budget --max-objects-per-namespace --max-history-bytes-per-namespace --max-object-size --max-tag-history --request-timeout --audit-log-path --audit-log-maxsize --audit-log-maxbackup --profiling --shutdown-delay-duration --write-kubeconfig --v --logging-format --config --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -836,7 +974,7 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
@@ -849,6 +987,42 @@ _imagestream__apiserver() {
                     ;;
                 --storage-reserve)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --compaction-interval)
@@ -931,6 +1105,22 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --enable-admission-plugins)
+                    COMPREPLY=($(compgen -W "NamespaceLifecycle OwnerReferencesPermissionEnforcement image.openshift.io/ImageLimitRange quota.openshift.io/ClusterResourceQuota MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota" -- "${cur}"))
+                    return 0
+                    ;;
+                --disable-admission-plugins)
+                    COMPREPLY=($(compgen -W "NamespaceLifecycle OwnerReferencesPermissionEnforcement image.openshift.io/ImageLimitRange quota.openshift.io/ClusterResourceQuota MutatingAdmissionPolicy MutatingAdmissionWebhook ValidatingAdmissionPolicy ValidatingAdmissionWebhook ResourceQuota" -- "${cur}"))
+                    return 0
+                    ;;
+                --admission-control-config-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --unknown-admission-rules)
+                    COMPREPLY=($(compgen -W "deny warn" -- "${cur}"))
+                    return 0
+                    ;;
                 --max-requests-inflight)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -979,6 +1169,10 @@ _imagestream__apiserver() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --profiling)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --shutdown-delay-duration)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1025,18 +1219,54 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__backup)
-            opts="-v -h --skip-damaged --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --skip-damaged --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -1059,7 +1289,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__check)
-            opts="-v -h --backup --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --backup --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1070,11 +1300,47 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -1097,18 +1363,54 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__compact)
-            opts="-v -h --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -1131,7 +1433,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__export)
-            opts="-v -h --backup --skip-damaged --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --backup --skip-damaged --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1142,11 +1444,47 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -1281,7 +1619,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__import)
-            opts="-v -h --existing --dry-run --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --existing --dry-run --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1292,11 +1630,47 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
                     return 0
                     ;;
                 --v)
@@ -1319,7 +1693,7 @@ _imagestream__apiserver() {
             return 0
             ;;
         imagestream__subcmd__apiserver__subcmd__store__subcmd__restore)
-            opts="-v -h --seen-resource-version --storage-backend --data-dir --v --logging-format --help"
+            opts="-v -h --seen-resource-version --storage-backend --data-dir --etcd-servers --storage-layout --etcd-prefix --etcd-cafile --etcd-certfile --etcd-keyfile --etcd-request-timeout --etcd-attempt-timeout --etcd-compaction --v --logging-format --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1330,10 +1704,80 @@ _imagestream__apiserver() {
                     return 0
                     ;;
                 --storage-backend)
-                    COMPREPLY=($(compgen -W "embedded" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "embedded etcd3" -- "${cur}"))
                     return 0
                     ;;
                 --data-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-servers)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --storage-layout)
+                    COMPREPLY=($(compgen -W "native openshift" -- "${cur}"))
+                    return 0
+                    ;;
+                --etcd-prefix)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-cafile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-certfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-keyfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-request-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-attempt-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --etcd-compaction)
+                    COMPREPLY=($(compgen -W "external own" -- "${cur}"))
+                    return 0
+                    ;;
+                --v)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -v)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --logging-format)
+                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        imagestream__subcmd__apiserver__subcmd__transfer)
+            opts="-v -h --from --to --overwrite --dry-run --v --logging-format --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

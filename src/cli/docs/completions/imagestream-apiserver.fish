@@ -29,7 +29,9 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "serve" -d 'Run the API server'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "check" -d 'Check flags, control plane, certificates and data folder of a server'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "store" -d 'Check, back up, restore, export and import the data'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "transfer" -d 'Copy all objects from one store or cluster to another one, and compare both'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "quickstart" -d 'Run a server on this machine with a sample stream, and print commands to try'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "await-rollout" -d 'Wait until a Deployment is rolled out'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "completion" -d 'Print the completion script of a shell'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l bind-address -d 'IP address to listen on; :: for all addresses of IPv4 and IPv6' -r
@@ -79,10 +81,22 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-reserve -d 'Space to keep free on the volume of --data-dir, at least 32Mi' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
@@ -103,6 +117,27 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l controllers -d 'Controllers that run: `*` for all, NAME for one, -NAME for all but this one' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l enable-admission-plugins -d 'Admission plugins that run, besides those that run by default' -r -f -a "NamespaceLifecycle\t'Namespaces that exist'
+OwnerReferencesPermissionEnforcement\t'Permissions for owner references'
+image.openshift.io/ImageLimitRange\t'Limits of images and streams'
+quota.openshift.io/ClusterResourceQuota\t'Quotas of several namespaces'
+MutatingAdmissionPolicy\t'Mutating policies'
+MutatingAdmissionWebhook\t'Mutating webhooks'
+ValidatingAdmissionPolicy\t'Validating policies'
+ValidatingAdmissionWebhook\t'Validating webhooks'
+ResourceQuota\t'Quotas of namespaces'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l disable-admission-plugins -d 'Admission plugins that do not run' -r -f -a "NamespaceLifecycle\t'Namespaces that exist'
+OwnerReferencesPermissionEnforcement\t'Permissions for owner references'
+image.openshift.io/ImageLimitRange\t'Limits of images and streams'
+quota.openshift.io/ClusterResourceQuota\t'Quotas of several namespaces'
+MutatingAdmissionPolicy\t'Mutating policies'
+MutatingAdmissionWebhook\t'Mutating webhooks'
+ValidatingAdmissionPolicy\t'Validating policies'
+ValidatingAdmissionWebhook\t'Validating webhooks'
+ResourceQuota\t'Quotas of namespaces'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l admission-control-config-file -d 'AdmissionConfiguration of apiserver.config.k8s.io/v1 with credentials for webhooks' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l unknown-admission-rules -d 'Treatment of writes while rules of the cluster are not known: deny or warn' -r -f -a "deny\t'They wait for a short time, and are then refused'
+warn\t'They go on, with a warning'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -115,9 +150,11 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-path -d 'Audit log file, or - for standard output; no audit log if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-maxsize -d 'Size in megabytes at which the audit log is rotated; 0 for no rotation' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-maxbackup -d 'Maximum number of rotated audit logs to keep; 0 for all' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l profiling -d 'Serve profiles of CPU and memory below /debug/pprof/' -r -f -a "true\t''
+false\t''"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l shutdown-delay-duration -d 'Time to keep serving after SIGTERM or SIGINT while /readyz fails' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l write-kubeconfig -d 'Write a kubeconfig for this machine, without credentials' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l config -d 'YAML file with flags, by their names without dashes in front' -r -F
@@ -171,10 +208,22 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authentication-kubeconfig -d 'Kubeconfig file for TokenReviews, instead of --kubeconfig' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l authorization-kubeconfig -d 'Kubeconfig file for SubjectAccessReviews, instead of --kubeconfig' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-backend -d 'Storage backend' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir -d 'Data folder of the embedded store; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l data-dir-lock-timeout -d 'Time to wait for another process that has --data-dir open' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-reserve -d 'Space to keep free on the volume of --data-dir, at least 32Mi' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-interval -d 'Interval between compactions of old revisions' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-retention -d 'Minimum age of a revision that is compacted' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l compaction-min-retention -d 'Minimum age of a revision that is compacted while the volume is nearly full' -r
@@ -195,6 +244,27 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-images-bulk-imported -d 'Maximum number of tags that an import of a whole repository imports; -1 for all' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l controllers -d 'Controllers that run: `*` for all, NAME for one, -NAME for all but this one' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l enable-admission-plugins -d 'Admission plugins that run, besides those that run by default' -r -f -a "NamespaceLifecycle\t'Namespaces that exist'
+OwnerReferencesPermissionEnforcement\t'Permissions for owner references'
+image.openshift.io/ImageLimitRange\t'Limits of images and streams'
+quota.openshift.io/ClusterResourceQuota\t'Quotas of several namespaces'
+MutatingAdmissionPolicy\t'Mutating policies'
+MutatingAdmissionWebhook\t'Mutating webhooks'
+ValidatingAdmissionPolicy\t'Validating policies'
+ValidatingAdmissionWebhook\t'Validating webhooks'
+ResourceQuota\t'Quotas of namespaces'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l disable-admission-plugins -d 'Admission plugins that do not run' -r -f -a "NamespaceLifecycle\t'Namespaces that exist'
+OwnerReferencesPermissionEnforcement\t'Permissions for owner references'
+image.openshift.io/ImageLimitRange\t'Limits of images and streams'
+quota.openshift.io/ClusterResourceQuota\t'Quotas of several namespaces'
+MutatingAdmissionPolicy\t'Mutating policies'
+MutatingAdmissionWebhook\t'Mutating webhooks'
+ValidatingAdmissionPolicy\t'Validating policies'
+ValidatingAdmissionWebhook\t'Validating webhooks'
+ResourceQuota\t'Quotas of namespaces'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l admission-control-config-file -d 'AdmissionConfiguration of apiserver.config.k8s.io/v1 with credentials for webhooks' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l unknown-admission-rules -d 'Treatment of writes while rules of the cluster are not known: deny or warn' -r -f -a "deny\t'They wait for a short time, and are then refused'
+warn\t'They go on, with a warning'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-requests-inflight -d 'Maximum number of read requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-mutating-requests-inflight -d 'Maximum number of mutating requests in flight, which users share' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-watches -d 'Maximum number of open watches, which users share; further ones get 429 at once' -r
@@ -207,8 +277,14 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l audit-log-path -d 'Audit log file, or - for standard output; no audit log if not set' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l audit-log-maxsize -d 'Size in megabytes at which the audit log is rotated; 0 for no rotation' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l audit-log-maxbackup -d 'Maximum number of rotated audit logs to keep; 0 for all' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l profiling -d 'Serve profiles of CPU and memory below /debug/pprof/' -r -f -a "true\t''
+false\t''"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l shutdown-delay-duration -d 'Time to keep serving after SIGTERM or SIGINT while /readyz fails' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l write-kubeconfig -d 'Write a kubeconfig for this machine, without credentials' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l server-kubeconfig -d 'Kubeconfig of the running server, to check its flags and its health, too' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -s o -l output -d 'Form of the report' -r -f -a "text\t'A line for each check, and one for its remedy'
+json\t'One JSON object of kind CheckReport'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l config -d 'YAML file with flags, by their names without dashes in front' -r -F
@@ -224,30 +300,78 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and not __fish_seen_subcommand_from check backup restore export import compact help" -f -a "compact" -d 'Shrink the data file to the size of its content'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and not __fish_seen_subcommand_from check backup restore export import compact help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l backup -d 'Backup to verify instead of the data folder, or - for standard input' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from check" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -l skip-damaged -d 'Leave out what cannot be read'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from backup" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l seen-resource-version -d 'Lower bound for new resourceVersions' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from restore" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l backup -d 'Backup to export instead of the data folder, or - for standard input' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from export" -l skip-damaged -d 'Leave out what cannot be read'
@@ -255,16 +379,40 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l existing -d 'Treatment of objects that exist already' -r -f -a "refuse\t'Report an error for each'
 skip\t'Keep the stored object'
 replace\t'Replace the stored object, also one that cannot be read'"
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -l dry-run -d 'Validate the objects. Stores and creates nothing'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from import" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l storage-backend -d 'Storage backend of the server' -r -f -a "embedded\t'A file in `--data-dir`, for a server with one replica and a volume'
+etcd3\t'A cluster of etcd, which several replicas of the server can share'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l data-dir -d 'Data folder of the server' -r -F
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-servers -d 'URLs of the members of etcd' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l storage-layout -d 'Layout of keys and values in etcd [default: native]' -r -f -a "native\t'The layout of this server'
+openshift\t'The layout of openshift-apiserver, which may run at the same time'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-prefix -d 'Prefix of all keys in etcd [default: /imagestream-apiserver]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-cafile -d 'CA bundle that verifies the members of etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-certfile -d 'Client certificate for etcd. Changes of the file are followed' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-keyfile -d 'Key of --etcd-certfile' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-request-timeout -d 'Time for a request to etcd, with its attempts on other members [default: 3s]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-attempt-timeout -d 'Time without a response after which another member of etcd gets the request too [default: 300ms]' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l etcd-compaction -d 'Program that compacts etcd [default: external]' -r -f -a "external\t'Something else compacts etcd, such as its flag --auto-compaction-retention or kube-apiserver'
+own\t'This server compacts etcd, in which every key is its own'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from compact" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -275,21 +423,35 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "import" -d 'Store objects from lines of JSON or from the output of kubectl get -o json'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "compact" -d 'Shrink the data file to the size of its content'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand store; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -l from -d 'Place with the objects: embedded:FOLDER, etcd:URL or kubeconfig:FILE' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -l to -d 'Place that gets the objects, in the same form. A folder without a store gets one' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
+json\t'One JSON object for each event'"
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -l overwrite -d 'Replace objects of the target that differ from those of the same name in the source'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -l dry-run -d 'Count the objects and name those that the target would refuse. Stores nothing'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand transfer" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l data-dir -d 'Folder for data, certificate, token and kubeconfig; created with mode 0700' -r -F
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l secure-port -d 'Port to serve HTTPS on, on 127.0.0.1; 0 for a free port' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l import -d 'Image to import at start, from any registry; can be repeated' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l scheduled-import-interval -d 'Interval between checks of tags with importPolicy.scheduled' -r
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 5 for everything' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -s v -l v -d 'Log verbosity: 0 for operators, 2 for each request, 4 for its steps, 5 for everything' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -l logging-format -d 'Log format' -r -f -a "text\t'One line of text for each event'
 json\t'One JSON object for each event'"
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand quickstart" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand await-rollout" -l namespace -d 'Namespace of the Deployment' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand await-rollout" -l timeout -d 'Time for the rollout' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand await-rollout" -l kubeconfig -d 'Kubeconfig file of the control plane; the ServiceAccount of the pod if not set' -r -F
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand await-rollout" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand completion" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "serve" -d 'Run the API server'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "check" -d 'Check flags, control plane, certificates and data folder of a server'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "store" -d 'Check, back up, restore, export and import the data'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "quickstart" -d 'Run a server on this machine with a sample stream, and print commands to try'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "completion" -d 'Print the completion script of a shell'
-complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store quickstart completion help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "serve" -d 'Run the API server'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "check" -d 'Check flags, control plane, certificates and data folder of a server'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "store" -d 'Check, back up, restore, export and import the data'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "transfer" -d 'Copy all objects from one store or cluster to another one, and compare both'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "quickstart" -d 'Run a server on this machine with a sample stream, and print commands to try'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "await-rollout" -d 'Wait until a Deployment is rolled out'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "completion" -d 'Print the completion script of a shell'
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and not __fish_seen_subcommand_from serve check store transfer quickstart await-rollout completion help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and __fish_seen_subcommand_from store" -f -a "check" -d 'Verify the data folder or a backup: pages, rows, checksums and objects'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and __fish_seen_subcommand_from store" -f -a "backup" -d 'Write a consistent backup, also while a server runs'
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand help; and __fish_seen_subcommand_from store" -f -a "restore" -d 'Create a store from a backup, in a folder without one'

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::size;
+use super::size::size;
 
 /// The interval between two drawings of the bar.
 const DRAW_INTERVAL: Duration = Duration::from_millis(200);
@@ -15,6 +15,13 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// The width of the bar.
 const WIDTH: u64 = 30;
+
+/// The unit of a progress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProgressUnit {
+    Bytes,
+    Objects,
+}
 
 /// The progress of a command. It is shown until this is dropped.
 pub(super) struct Progress {
@@ -26,8 +33,9 @@ pub(super) struct Progress {
 /// The shown part of a progress.
 struct Display {
     action: &'static str,
+    unit: ProgressUnit,
     done: Arc<AtomicU64>,
-    /// The bytes of the whole work; none if unknown.
+    /// The size of the whole work; none if unknown.
     total: Option<u64>,
     start: Instant,
 }
@@ -35,8 +43,13 @@ struct Display {
 impl Progress {
     /// Shows the progress of work on `total` bytes, or on an unknown number.
     pub(super) fn start(action: &'static str, total: Option<u64>) -> Self {
+        Self::start_in(ProgressUnit::Bytes, action, total)
+    }
+
+    /// Shows the progress of work of another unit.
+    pub(super) fn start_in(unit: ProgressUnit, action: &'static str, total: Option<u64>) -> Self {
         let done = Arc::new(AtomicU64::new(0));
-        let display = Display { action, done: done.clone(), total, start: Instant::now() };
+        let display = Display { action, unit, done: done.clone(), total, start: Instant::now() };
         let (stop, stopped) = mpsc::channel::<()>();
         let is_terminal = io::stderr().is_terminal();
         let interval = if is_terminal { DRAW_INTERVAL } else { LOG_INTERVAL };
@@ -52,6 +65,11 @@ impl Progress {
         // Without a thread, the command works and shows nothing.
         let thread = thread::Builder::new().name("progress".to_owned()).spawn(show).ok();
         Self { done, stop: Some(stop), thread }
+    }
+
+    /// Counts one unit.
+    pub(super) fn advance(&self) {
+        self.done.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts the bytes that are read from `input`.
@@ -87,20 +105,41 @@ impl<R: Read> Read for Watched<R> {
 impl Display {
     fn draw(&self) {
         let done = self.done.load(Ordering::Relaxed);
-        let line = line(self.action, done, self.total, self.start.elapsed());
+        let line = line(self.action, self.unit, done, self.total, self.start.elapsed());
         let _ = write!(io::stderr(), "\r\x1b[K{line}");
     }
 
     fn log(&self) {
-        let (bytes, elapsed) = (self.done.load(Ordering::Relaxed), self.start.elapsed().as_secs());
+        let (done, elapsed) = (self.done.load(Ordering::Relaxed), self.start.elapsed().as_secs());
         let (action, total) = (self.action, self.total);
-        tracing::info!(action, bytes, total, elapsed, "in progress");
+        match self.unit {
+            ProgressUnit::Bytes => {
+                tracing::info!(action, bytes = done, total, elapsed, "in progress");
+            }
+            ProgressUnit::Objects => {
+                tracing::info!(action, objects = done, total, elapsed, "in progress");
+            }
+        }
     }
 }
 
 /// The line of a terminal.
-fn line(action: &str, done: u64, total: Option<u64>, elapsed: Duration) -> String {
+fn line(
+    action: &str,
+    unit: ProgressUnit,
+    done: u64,
+    total: Option<u64>,
+    elapsed: Duration,
+) -> String {
     let seconds = elapsed.as_secs();
+    let amount = |number: u64| match unit {
+        ProgressUnit::Bytes => size(number),
+        ProgressUnit::Objects => format!("{number} objects"),
+    };
+    let part = |number: u64| match unit {
+        ProgressUnit::Bytes => size(number),
+        ProgressUnit::Objects => number.to_string(),
+    };
     match total.filter(|total| *total > 0) {
         Some(total) => {
             let filled = done.min(total) * WIDTH / total;
@@ -109,11 +148,11 @@ fn line(action: &str, done: u64, total: Option<u64>, elapsed: Duration) -> Strin
             let width = usize::try_from(WIDTH).unwrap_or_default();
             format!(
                 "{action} [{bar:<width$}] {percent} %, {} of {}, {seconds} s",
-                size(done),
-                size(total)
+                part(done),
+                amount(total)
             )
         }
-        None if done > 0 => format!("{action} {}, {seconds} s", size(done)),
+        None if done > 0 => format!("{action} {}, {seconds} s", amount(done)),
         None => format!("{action}, {seconds} s"),
     }
 }
@@ -124,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_bar_shows_the_part_and_the_time() {
-        let line = |done, total| line("importing", done, total, Duration::from_secs(7));
+        let time = Duration::from_secs(7);
+        let line = |done, total| line("importing", ProgressUnit::Bytes, done, total, time);
         let half = format!(
             "importing [{}{}] 50 %, 1.0 MiB of 2.0 MiB, 7 s",
             "#".repeat(15),
@@ -134,6 +174,10 @@ mod tests {
         assert!(line(3 << 20, Some(2 << 20)).contains("100 %"), "the file has grown");
         assert_eq!(line(1 << 20, None), "importing 1.0 MiB, 7 s");
         assert_eq!(line(0, None), "importing, 7 s");
+        let copying = super::line("copying", ProgressUnit::Objects, 3, None, time);
+        assert_eq!(copying, "copying 3 objects, 7 s");
+        let copying = super::line("copying", ProgressUnit::Objects, 3, Some(3), time);
+        assert!(copying.ends_with(" 100 %, 3 of 3 objects, 7 s"), "{copying}");
     }
 
     #[test]
