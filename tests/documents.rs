@@ -116,6 +116,10 @@ fn documents() -> BTreeMap<PathBuf, Document> {
         for entry in fs::read_dir(folder).expect("the folder is readable") {
             let path = entry.expect("the folder is readable").path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            // The chart links to other folders of the manifests.
+            if path.is_symlink() {
+                continue;
+            }
             if path.is_dir() && !SKIPPED.contains(&name) {
                 walk(&path, out);
             } else if name.ends_with(".md") {

@@ -13,7 +13,6 @@ use imagestream_apiserver::api::{
 };
 use imagestream_apiserver::cluster::Secrets;
 use imagestream_apiserver::domain::registries::Registries;
-use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::oci::{self, PullTimeouts, RegistryClient};
 use imagestream_apiserver::resources::catalog::StorageLimits;
 use imagestream_apiserver::resources::{Catalog, Client, ImageImporter, import};
@@ -41,12 +40,7 @@ impl Site {
     /// A site whose namespaces have these pull secrets for `host`: user and password by namespace.
     fn new(host: &str, passwords: &[(&str, &str)]) -> Self {
         let store = store::in_memory().expect("memory is enough").store;
-        let limits = StorageLimits {
-            streams_per_namespace: None,
-            object_bytes: usize::MAX,
-            tag_history: MaxTagHistory::default(),
-            history: None,
-        };
+        let limits = StorageLimits::default();
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let loopback = "127.0.0.0/8".parse().expect("it is a network");
         let options = oci::Options { import_allow_cidrs: vec![loopback], ..Default::default() };

@@ -104,7 +104,7 @@ impl Lab {
             streams_per_namespace: None,
             object_bytes: 64 << 20,
             tag_history: MaxTagHistory::default(),
-            history: None,
+            ..StorageLimits::default()
         };
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
         let permissions = Permissions::new(Arc::new(Authorizer::AlwaysAllow));

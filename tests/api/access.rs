@@ -9,7 +9,7 @@ use rcgen::{
 };
 use tempfile::TempDir;
 
-use crate::harness::{Expect, TestServer, request};
+use crate::harness::{EMBEDDED, Expect, TestServer, request};
 use crate::in_process::Server;
 use crate::support::client::{Client, Identity, Request};
 use crate::support::process::ServerProcess;
@@ -209,7 +209,7 @@ async fn no_token_is_ever_logged() {
 
 #[tokio::test]
 async fn keys_and_data_are_for_their_owner_only() {
-    let server = Server::start(&[]).await;
+    let server = Server::start(&[EMBEDDED]).await;
     let mode = |name: &str| {
         let metadata =
             std::fs::metadata(server.folder().join(name)).expect("the metadata can be read");

@@ -196,6 +196,13 @@ async fn version_names_the_build_of_the_binary() {
     let (commit, state, date) = (field("gitCommit"), field("gitTreeState"), field("buildDate"));
     assert!(![&commit, &state].contains(&&String::new()), "{version}");
     date.parse::<jiff::Timestamp>().expect("the date of the build is RFC 3339");
+    // kubectl warns unless this is a Kubernetes version within one minor of its own.
+    let own = concat!("+imagestream-apiserver.", env!("CARGO_PKG_VERSION"));
+    let (major, minor) = (field("major"), field("minor"));
+    assert_eq!(field("gitVersion"), format!("v{major}.{minor}.0{own}"));
+    let tools = include_str!("../cluster/go.mod");
+    let tested = format!("k8s.io/kubernetes v{major}.{minor}.");
+    assert!(tools.contains(&tested), "{tested} is not the tested version");
     let (status, printed) = Running::start(["--version"], Output::Printed).end().await;
     assert!(status.success());
     for line in [format!("commit: {commit} ({state})"), format!("build date: {date}")] {

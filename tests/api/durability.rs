@@ -82,7 +82,7 @@ async fn check(api: &ProcessApi, acknowledged: &[usize], highest: u64) {
 #[tokio::test]
 async fn a_second_process_takes_over_when_the_first_has_ended() {
     // A second process waits for the lock of the data folder.
-    let mut api = ProcessApi::with_stream().await;
+    let mut api = ProcessApi::embedded_with_stream().await;
     let at = |name: &str| api.server.folder().join(name).display().to_string();
     let flags =
         [("--data-dir", "data"), ("--cert-dir", "certs"), ("--token-auth-file", "tokens.csv")];

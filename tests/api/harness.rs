@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::time;
 
 pub(crate) use crate::support::expect::Expect;
-pub(crate) use crate::support::server::TestServer;
+pub(crate) use crate::support::server::{EMBEDDED, TestServer};
 
 use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Request};
@@ -50,6 +50,18 @@ impl<S: TestServer> ApiOf<S> {
     /// Starts a server with a stream `s`.
     pub(crate) async fn with_stream() -> Self {
         let api = Self::start().await;
+        api.post(STREAMS, &crate::fixtures::stream("s")).await.is(201);
+        api
+    }
+
+    /// Starts a server on the embedded store, whatever the store of other tests is.
+    pub(crate) async fn embedded() -> Self {
+        Self::with(&[EMBEDDED]).await
+    }
+
+    /// Starts a server on the embedded store with a stream `s`.
+    pub(crate) async fn embedded_with_stream() -> Self {
+        let api = Self::embedded().await;
         api.post(STREAMS, &crate::fixtures::stream("s")).await.is(201);
         api
     }

@@ -12,7 +12,7 @@ async fn text(api: &Api, path: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn a_healthy_server_says_ok() {
-    let api = Api::start().await;
+    let api = Api::embedded().await;
     for path in [
         "/livez",
         "/readyz",
@@ -28,7 +28,7 @@ async fn a_healthy_server_says_ok() {
 
 #[tokio::test]
 async fn only_readiness_depends_on_storage() {
-    let api = Api::start().await;
+    let api = Api::embedded().await;
     for path in ["/livez/storage", "/healthz/storage", "/readyz/nothing"] {
         assert_eq!(text(&api, path).await.0, 404, "{path}");
     }
@@ -42,7 +42,7 @@ async fn only_readiness_depends_on_storage() {
 
 #[tokio::test]
 async fn checks_can_be_left_out() {
-    let api = Api::start().await;
+    let api = Api::embedded().await;
     let told = text(&api, "/readyz?verbose&exclude=storage&exclude=nothing").await.1;
     let wanted = "[+]ping ok\n[+]storage excluded: ok\n[+]authentication ok\n[+]shutdown ok\nwarn: some health checks cannot be excluded: no \
                   matches for \"nothing\"\nreadyz check passed\n";

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time;
 
 use crate::fixtures::{image, mapping, stream};
-use crate::harness::{Api, Expect, STREAMS, TestServer, request};
+use crate::harness::{Api, EMBEDDED, Expect, STREAMS, TestServer, request};
 use crate::store::run;
 use crate::support::client::{Answer, Request};
 
@@ -88,7 +88,7 @@ async fn namespace_that_writes_too_fast_gets_429() {
 
 #[tokio::test]
 async fn namespace_with_too_much_history_gets_429() {
-    let mut api = Api::with(&[LIMIT, "--compaction-retention=1s"]).await;
+    let mut api = Api::with(&[EMBEDDED, LIMIT, "--compaction-retention=1s"]).await;
     api.post(STREAMS, &large("s")).await.is(201);
     let refused = rewrite_until_refused(&api, "bytes of storage").await;
     let text = message(&refused);
@@ -111,7 +111,7 @@ async fn current_bytes(folder: &std::path::Path, account: &str) -> u64 {
 
 #[tokio::test]
 async fn image_counts_for_the_namespace_that_pushed_it_first() {
-    let mut api = Api::start().await;
+    let mut api = Api::embedded().await;
     api.post(STREAMS, &stream("s")).await.is(201);
     api.post(OTHER, &stream("s")).await.is(201);
     let mut pushed = image(&format!("sha256:{}", "1".repeat(64)));

@@ -59,7 +59,7 @@ async fn an_import_refuses_control_characters_in_names_of_images() {
 
 #[tokio::test]
 async fn an_older_image_with_such_a_name_is_read_changed_and_deleted() {
-    let mut api = Api::start().await;
+    let mut api = Api::embedded().await;
     api.post("images", &image("older")).await.is(201);
     api.server.stop().await;
     let store = Embedded::open(Options::new(api.server.folder().join("data")))

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::fixtures::{OCI_INDEX, OCI_MANIFEST, digest, image, index, stream, with_manifest};
-use crate::harness::{Api, Expect, STREAM_IMAGES, STREAMS, request};
+use crate::harness::{Api, Expect, STREAM_IMAGES, STREAMS, TestServer, request};
 use crate::support::client::Answer;
 
 const SINGULAR: &str = "imagestreamimage.image.openshift.io";
@@ -154,6 +154,26 @@ async fn a_broken_image_does_not_hide_its_neighbours() {
     let unreadable = shown(&api, "2").await.is(500);
     assert_eq!((&unreadable["message"], unreadable.get("reason")), (&json!(message), None));
     assert_eq!(found(&api, "3").await, digest("3"));
+}
+
+#[tokio::test]
+async fn layers_warn_of_a_broken_image_and_log_it_once() {
+    let api = Api::with_stream().await;
+    let manifest = json!({"schemaVersion": 2, "mediaType": OCI_MANIFEST,
+        "config": {"digest": digest("c")}, "layers": []});
+    let broken = digest("1");
+    plant(&api, "a", &with_manifest(&broken, &manifest, "")).await;
+    api.push("b", &image(&digest("2"))).await;
+    for _ in 0..3 {
+        let answer = api.get(&format!("{STREAMS}/s/layers")).await;
+        let warning = answer.header("warning").unwrap_or_default();
+        assert!(warning.contains(&format!("image {broken} is left out")), "{warning}");
+        let images = answer.is(200)["images"].clone();
+        assert!(images.get(&broken).is_none() && images.get(digest("2")).is_some(), "{images}");
+    }
+    let log = api.server.log();
+    let is_about = |line: &&String| line.contains("left a broken image") && line.contains(&broken);
+    assert_eq!(log.iter().filter(is_about).count(), 1, "{log:?}");
 }
 
 #[tokio::test]

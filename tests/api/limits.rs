@@ -166,7 +166,7 @@ async fn an_image_has_few_layers_beyond_those_of_its_manifest() {
 
 #[tokio::test]
 async fn an_object_from_before_a_limit_can_change_but_not_grow() {
-    let mut api = Api::start().await;
+    let mut api = Api::embedded().await;
     let folder = api.server.folder().join("data");
     api.server.stop().await;
     let mut old = stream("s");

@@ -83,7 +83,7 @@ async fn a_list_is_never_older_than_wanted() {
     // A future resourceVersion fails with 504, a compacted one with 410.
     let api = with_labels().await;
     let now = version(&api.get("images").await.is(200));
-    let future = api.get(&format!("images?resourceVersion={}", now + 1000)).await;
+    let future = api.get(&format!("images?resourceVersion={}", now + 1_000_000)).await;
     assert_eq!(future.is(504)["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
     assert_eq!(future.header("retry-after"), Some("1"));
     let gone = api.get("images?resourceVersion=1&resourceVersionMatch=Exact").await;
@@ -111,7 +111,6 @@ async fn options_that_do_not_go_together_are_refused() {
             "{query}"
         );
     }
-    api.get("imagetags?watch=true").await.is(405);
 }
 
 #[tokio::test]

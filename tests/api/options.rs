@@ -8,7 +8,7 @@ use std::process::ExitStatus;
 use tempfile::TempDir;
 
 use crate::child::{Output, Running};
-use crate::harness::TestServer;
+use crate::harness::{EMBEDDED, TestServer};
 use crate::in_process::Server;
 use crate::support::process::ServerProcess;
 
@@ -178,7 +178,7 @@ async fn a_data_folder_must_be_usable_and_free() {
     let files = Files::new();
     files.write("file", "");
     refuses(&files.good_but(&[files.flag("--data-dir", "file")]), "--data-dir").await;
-    let running = Server::start(&[]).await;
+    let running = Server::start(&[EMBEDDED]).await;
     let taken = format!("--data-dir={}", running.folder().join("data").display());
     let flags = files.good_but(&[taken, "--data-dir-lock-timeout=100ms".into()]);
     refuses(&flags, "--data-dir-lock-timeout").await;

@@ -357,3 +357,16 @@ async fn running_it_again_keeps_the_data() {
         assert_eq!(*before.get_or_insert_with(|| now.clone()), now);
     }
 }
+
+#[tokio::test]
+async fn check_reads_the_flags_of_a_quickstart() {
+    let folder = tempfile::tempdir().expect("a folder can be created");
+    let data = folder.path().join("data");
+    let _quickstart = Quickstart::start(&data).await;
+    let flag = format!("--server-kubeconfig={}", data.join("kubeconfig").display());
+    let (status, text) = Running::start(["check", &flag], Output::Printed).end().await;
+    assert!(status.success(), "{text}");
+    for line in ["is ready", "flags: they are those of the running server", "is in use"] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}

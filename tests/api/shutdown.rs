@@ -38,6 +38,27 @@ async fn a_server_that_is_told_to_end_is_not_ready_but_serves() {
 }
 
 #[tokio::test]
+async fn connections_end_with_a_response_during_the_delay() {
+    let api = ProcessApi::with(&["--shutdown-delay-duration=600s"]).await;
+    let mut kept = api.client.keep().await.expect("a connection");
+    let mut multiplexed = api.client.multiplex().await.expect("a connection");
+    let before = kept.send(request("GET", "images")).await.expect("a response");
+    assert_eq!(before.header("connection"), None);
+    api.server.send_sigterm();
+    eventually("the server is not ready", || async { status(&api, "/readyz").await == Some(500) })
+        .await;
+    let last = kept.send(request("GET", "images")).await.expect("a response");
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")));
+    assert!(kept.send(request("GET", "images")).await.is_err(), "the connection is closed");
+    // HTTP/2 has GOAWAY instead, which follows after the delay.
+    for _ in 0..2 {
+        multiplexed.ready().await.expect("requests can be sent");
+        let answer = multiplexed.send(request("GET", "images")).await.expect("a response");
+        assert_eq!((answer.status, answer.header("connection")), (200, None));
+    }
+}
+
+#[tokio::test]
 async fn a_server_ends_by_itself_after_the_delay() {
     let mut api = ProcessApi::with(&["--shutdown-delay-duration=300ms"]).await;
     let start = Instant::now();

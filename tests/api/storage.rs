@@ -6,7 +6,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use crate::fixtures::image;
-use crate::harness::{ApiOf, Expect, ProcessApi, TestServer, eventually};
+use crate::harness::{Api, ApiOf, EMBEDDED, Expect, ProcessApi, TestServer, eventually};
 use crate::support::client::Request;
 
 const FILE: &str = "data/store.redb";
@@ -40,7 +40,7 @@ fn limit(api: &ProcessApi, bytes: Option<u64>) {
 
 #[tokio::test]
 async fn full_disk_gives_507_and_writes_recover() {
-    let api = ProcessApi::start().await;
+    let api = ProcessApi::embedded().await;
     api.post("images", &image("before")).await.is(201);
     limit(&api, Some(fs::metadata(api.server.folder().join(FILE)).unwrap().len()));
     let mut stored = 1;
@@ -75,8 +75,23 @@ async fn full_disk_gives_507_and_writes_recover() {
 }
 
 #[tokio::test]
+async fn volume_smaller_than_the_reserve_is_logged_at_start() {
+    const LINE: &str = "less free space than --storage-reserve";
+    let api = Api::embedded().await;
+    assert!(!api.server.log().iter().any(|line| line.contains(LINE)), "{:?}", api.server.log());
+    // No volume has as much.
+    let api = Api::with(&[EMBEDDED, "--storage-reserve=1073741824Gi"]).await;
+    let log = api.server.log();
+    let line = log.iter().find(|line| line.contains(LINE)).unwrap_or_else(|| panic!("{log:?}"));
+    let line: Value = serde_json::from_str(line).expect("the log is JSON");
+    assert_eq!((&line["level"], &line["reserve"]), (&"WARN".into(), &(1_u64 << 60).into()));
+    assert!(line["free"].is_u64(), "{line}");
+    assert_eq!(api.post("images", &image("refused")).await.status, 507);
+}
+
+#[tokio::test]
 async fn damaged_value_gives_500_and_is_reported_everywhere() {
-    let mut api = ProcessApi::start().await;
+    let mut api = ProcessApi::embedded().await;
     api.post("images", &image("good")).await.is(201);
     let mut bad = image("bad");
     bad["dockerImageConfig"] = "what is flipped".into();
@@ -112,7 +127,7 @@ async fn damaged_value_gives_500_and_is_reported_everywhere() {
 
 #[tokio::test]
 async fn a_store_that_fails_for_good_ends_the_process_with_a_reason() {
-    let mut api = ProcessApi::start().await;
+    let mut api = ProcessApi::embedded().await;
     // More data than the server caches in memory.
     for n in 0..30 {
         api.post("images", &large(&format!("image-{n}"), 500_000)).await.is(201);

@@ -87,7 +87,7 @@ async fn serve_instead(api: &mut Api, folder: &Path) {
 
 /// Starts a server whose stream has an image and a manifest list.
 async fn server() -> Api {
-    let api = Api::with_stream().await;
+    let api = Api::embedded_with_stream().await;
     api.push("one", &image(&digest("1"))).await;
     api.push("list", &index(&digest("2"), &[&digest("1")])).await;
     api
@@ -168,7 +168,7 @@ async fn push_on(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn online_backup_restores_all_acknowledged_writes() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     let (next, stop, acknowledged) =
         (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     let known = || acknowledged.lock().expect("no test panics with the lock").clone();
@@ -280,7 +280,7 @@ fn referring(mut image: Value) -> Value {
 
 #[tokio::test]
 async fn every_form_of_image_survives_export_and_check() {
-    let mut api = Api::start().await;
+    let mut api = Api::embedded().await;
     let config = r#"{"architecture":"arm64","created":"2020-01-02T03:04:05.678Z"}"#;
     let manifest = json!({"schemaVersion": 2, "mediaType": crate::fixtures::OCI_MANIFEST,
         "config": {"digest": Digest::sha256_of(config).as_str(), "size": 2}, "layers": [{"digest": digest("d"), "size": 7}]});

@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::fixtures::{mapping, stream};
-use crate::harness::{Expect, TestServer, request};
+use crate::harness::{EMBEDDED, Expect, TestServer, request};
 use crate::in_process::Server;
 use crate::support::client::{Answer, Client, Identity};
 
@@ -51,6 +51,15 @@ impl Tenants {
     /// Starts the server and its control plane. `ten-a` has the streams `mine` and `more`, `ten-b`
     /// has `s`.
     pub(crate) async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same on the embedded store, whatever the store of other tests is.
+    pub(crate) async fn embedded() -> Self {
+        Self::with(&[EMBEDDED]).await
+    }
+
+    async fn with(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder can be created");
         let reviews = Reviews::default();
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port is free");
@@ -68,6 +77,7 @@ impl Tenants {
         std::fs::write(&kubeconfig, config.to_string()).expect("the file can be written");
         let kubeconfig = format!("--kubeconfig={}", kubeconfig.display());
         let flags = ["--authorization-mode=Webhook", "--authentication-skip-lookup", &kubeconfig];
+        let flags: Vec<&str> = flags.into_iter().chain(more.iter().copied()).collect();
         let tenants =
             Self { server: Server::start(&flags).await, reviews, release, _folder: folder };
         for (tenant, name) in [(MALLORY, "mine"), (MALLORY, "more"), (VICTOR, "s")] {

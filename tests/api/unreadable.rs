@@ -64,7 +64,7 @@ fn proved() -> Value {
 
 #[tokio::test]
 async fn a_damaged_value_costs_one_object() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     for name in ["bad", "good", "worse"] {
         api.post("images", &image(name)).await.is(201);
     }
@@ -114,7 +114,7 @@ async fn a_damaged_value_costs_one_object() {
 
 #[tokio::test]
 async fn the_option_has_no_effect_on_readable_objects() {
-    let api = Api::with_stream().await;
+    let api = Api::embedded_with_stream().await;
     api.post("images", &image("good")).await.is(201);
     api.push("one", &image(&digest("1"))).await;
     let rule = "is exclusively used to delete corrupt object(s), try again by removing this option";
@@ -141,7 +141,7 @@ async fn the_option_has_no_effect_on_readable_objects() {
 
 #[tokio::test]
 async fn replacing_an_unreadable_object_needs_the_verb() {
-    let mut tenants = Tenants::start().await;
+    let mut tenants = Tenants::embedded().await;
     tenants.server.stop().await;
     let folder = tenants.server.folder().join("data");
     damage(&folder, &key("imagestreams/ten-a/mine")).await;
@@ -171,7 +171,7 @@ async fn replacing_an_unreadable_object_needs_the_verb() {
 
 #[tokio::test]
 async fn a_proved_push_heals_an_image() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     let image = proved();
     let name = image["metadata"]["name"].as_str().expect("it has a name").to_owned();
     api.push("one", &image).await;
@@ -191,7 +191,7 @@ async fn a_proved_push_heals_an_image() {
 
 #[tokio::test]
 async fn damaged_derived_rows_are_made_again() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     let (part, list) = (digest("1"), digest("2"));
     api.push("part", &image(&part)).await;
     api.push("list", &index(&list, &[&part, &digest("3")])).await;
@@ -230,7 +230,7 @@ async fn damaged_derived_rows_are_made_again() {
 
 #[tokio::test]
 async fn backup_and_export_keep_the_rest() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     for name in ["bad", "good"] {
         api.post("images", &image(name)).await.is(201);
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::fixtures::{digest, image, stream};
-use crate::harness::{Api, Expect, STREAMS, TestServer, eventually};
+use crate::harness::{Api, EMBEDDED, Expect, STREAMS, TestServer, eventually};
 use crate::support::client::Request;
 
 /// Returns the value of a series, or none if the series is absent.
@@ -28,7 +28,7 @@ async fn comes_to(api: &Api, series: &str, wanted: u64) {
 
 #[tokio::test]
 async fn gauges_follow_the_store_and_log_names_the_largest() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     for (number, tag) in ["a", "b", "a"].into_iter().enumerate() {
         api.push(tag, &image(&digest(&number.to_string()))).await;
     }
@@ -65,7 +65,7 @@ async fn gauges_follow_the_store_and_log_names_the_largest() {
 
 #[tokio::test]
 async fn the_gauges_tell_of_the_file_and_of_compaction() {
-    let api = Api::with(&["--compaction-interval=1s", "--compaction-retention=1s"]).await;
+    let api = Api::with(&[EMBEDDED, "--compaction-interval=1s", "--compaction-retention=1s"]).await;
     let write = async |name: &str| -> u64 {
         let made = api.post(STREAMS, &stream(name)).await.is(201);
         let revision = made["metadata"]["resourceVersion"].as_str().unwrap().parse().unwrap();

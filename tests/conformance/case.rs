@@ -140,6 +140,12 @@ impl Case {
 }
 
 impl Request {
+    /// The same request as a watch that ends.
+    pub(crate) fn into_watch(self, seconds: u8) -> Self {
+        let path = format!("{}&timeoutSeconds={seconds}", self.path);
+        Self { path, watch: true, ..self }
+    }
+
     /// Fills the placeholders of a recorded request: `${NAME}` with a variable, `${x*1000}` with a
     /// thousand letters x.
     pub(crate) fn fill(recorded: &Value, variables: &BTreeMap<String, String>) -> Result<Self> {

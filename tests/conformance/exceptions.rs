@@ -1,7 +1,7 @@
 //! Known differences from the recordings: steps with the reason and the actual response. The
 //! response of an exception is compared as strictly as a recording.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, env, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -34,8 +34,32 @@ pub(crate) struct Exception {
     pub(crate) reason: Reason,
     /// Explanation for readers.
     pub(crate) why: String,
+    /// The storage backend of the servers that differ; none for all.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) storage: Option<Storage>,
+    /// Timeout in seconds that ends a watch which the reference refuses. It is added to the request.
+    #[serde(rename = "timeoutSeconds", skip_serializing_if = "Option::is_none", default)]
+    pub(crate) watch_seconds: Option<u8>,
     /// Actual response, in the form of a recorded response.
     pub(crate) answer: Value,
+}
+
+/// Storage backend of a server.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Storage {
+    Embedded,
+    Etcd3,
+}
+
+impl Storage {
+    /// Backend of the servers of this run, see `support/server.rs`.
+    fn of_run() -> Self {
+        match env::var_os("TEST_ETCD_SERVERS") {
+            None => Self::Embedded,
+            Some(_) => Self::Etcd3,
+        }
+    }
 }
 
 /// Accepted exceptions; none by default.
@@ -47,7 +71,11 @@ impl Exceptions {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text =
             fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("reading {}", path.display()))
+        let Self(mut all) =
+            Self::parse(&text).with_context(|| format!("reading {}", path.display()))?;
+        let storage = Storage::of_run();
+        all.retain(|each| each.storage.is_none_or(|differing| differing == storage));
+        Ok(Self(all))
     }
 
     fn parse(text: &str) -> Result<Self> {

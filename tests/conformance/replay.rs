@@ -111,8 +111,12 @@ impl Replayer {
         outcome: &mut Outcome,
     ) -> Result<()> {
         let step = &case.steps[number - 1];
-        let request = Request::fill(&step.request, &variables.values)?;
         let exception = self.exceptions.find(&case.name, number);
+        let request = Request::fill(&step.request, &variables.values)?;
+        let request = match exception.and_then(|exception| exception.watch_seconds) {
+            Some(seconds) => request.into_watch(seconds),
+            None => request,
+        };
         sleep(Duration::from_secs_f64(step.wait)).await;
         let last = self.try_until_right(step, &request, exception, &variables.back).await?;
         if self.show == Show::Exchanges {
@@ -247,7 +251,10 @@ fn to_be_reasoned(
         Some(old) if old.answer == answer => old.clone(),
         old => {
             let why = old.map_or_else(|| "TODO".to_owned(), |old| old.why.clone());
-            Exception { case: case.to_owned(), step, reason: Reason::Todo, why, answer }
+            let watch_seconds = old.and_then(|old| old.watch_seconds);
+            let storage = old.and_then(|old| old.storage);
+            let case = case.to_owned();
+            Exception { case, step, reason: Reason::Todo, why, storage, watch_seconds, answer }
         }
     }
 }

@@ -19,7 +19,6 @@ use imagestream_apiserver::domain::digest::Digest;
 use imagestream_apiserver::domain::import::{DelayRange, RetryPolicy};
 use imagestream_apiserver::domain::manifest;
 use imagestream_apiserver::domain::registries::Registries;
-use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::meta::{Kind, Time};
 use imagestream_apiserver::oci::{self, PacingOptions, PullTimeouts, RegistryClient};
 use imagestream_apiserver::registry::actor::Actor;
@@ -82,12 +81,7 @@ impl Site {
     /// A site without a running controller.
     pub(crate) fn stopped() -> Self {
         let opened = store::in_memory().expect("memory is enough");
-        let limits = StorageLimits {
-            streams_per_namespace: None,
-            object_bytes: usize::MAX,
-            tag_history: MaxTagHistory::default(),
-            history: None,
-        };
+        let limits = StorageLimits::default();
         let catalog = Arc::new(Catalog::new(&opened.store, Registries::default(), &limits));
         let client = Client::new(&catalog, "test");
         let (changed_secrets, secrets) = (mpsc::unbounded_channel().0, PullSecrets::default());

@@ -70,13 +70,25 @@ impl ServerProcess {
     /// Starts the server with these settings on a new folder and waits until it is ready. Panics
     /// with the log if it does not become ready.
     pub(crate) async fn launch(launch: Launch<'_>) -> Self {
+        let server = Self::begin(launch);
+        server.wait_until_ready().await;
+        server
+    }
+
+    /// Starts the server with these settings on a new folder without waiting for readiness.
+    pub(crate) fn begin(launch: Launch<'_>) -> Self {
         let site = ServerFolder::new(launch.flags, launch.users);
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         let variables: Vec<_> = launch.variables.iter().map(own).collect();
         let process = Process::spawn(&site, &variables);
-        let server = Self { site, variables, process };
-        server.wait_until_ready().await;
-        server
+        Self { site, variables, process }
+    }
+
+    /// Waits until the process listens. Panics if it does not listen in time.
+    pub(crate) async fn wait_until_listening(&self) {
+        time::timeout(DEADLINE, self.process.address_known())
+            .await
+            .expect("the server logs its address in time");
     }
 
     /// The ID of the current process.
@@ -130,9 +142,7 @@ impl ServerProcess {
 
     /// Waits until the process is ready. Panics with the log if it does not become ready.
     pub(crate) async fn wait_until_ready(&self) {
-        time::timeout(DEADLINE, self.process.address_known())
-            .await
-            .expect("the server logs its address in time");
+        self.wait_until_listening().await;
         self.become_ready(|server| server.process.has_ended()).await;
     }
 }

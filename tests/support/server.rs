@@ -1,6 +1,7 @@
 //! The interface of test servers, which run in the test process or in their own: folder, flags,
 //! log, and clients of their users.
 
+use std::env;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -123,19 +124,22 @@ impl ServerFolder {
         let mut arguments = vec![
             "--bind-address=127.0.0.1".to_owned(),
             "--secure-port=0".to_owned(),
-            format!("--data-dir={}", at("data")),
             format!("--cert-dir={}", at("certs")),
             format!("--token-auth-file={}", at("tokens.csv")),
             "--internal-registry-hostname=image-registry.openshift-image-registry.svc:5000"
                 .to_owned(),
         ];
+        let has = |name: &str| flags.iter().any(|flag| flag.starts_with(name));
         let mode = "--authorization-mode";
-        let has_mode = flags.iter().any(|flag| flag.starts_with(mode));
-        arguments.extend((!has_mode).then(|| format!("{mode}=AlwaysAllow")));
+        arguments.extend((!has(mode)).then(|| format!("{mode}=AlwaysAllow")));
         // Streams of tests refer to registries that do not exist.
         let controllers = "--controllers";
-        let has_controllers = flags.iter().any(|flag| flag.starts_with(controllers));
-        arguments.extend((!has_controllers).then(|| format!("{controllers}=*,-image-import")));
+        arguments.extend((!has(controllers)).then(|| format!("{controllers}=*,-image-import")));
+        if flags.contains(&EMBEDDED) {
+            arguments.push(format!("--data-dir={}", at("data")));
+        } else if !has("--storage-backend") {
+            arguments.extend(storage_flags(folder.path()));
+        }
         arguments.extend(flags.iter().map(|&flag| flag.to_owned()));
         Self { folder, arguments }
     }
@@ -143,6 +147,31 @@ impl ServerFolder {
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// The flag of a server whose test is about the embedded store, its data folder or its compaction. All
+/// others run on etcd if `TEST_ETCD_SERVERS` is set.
+pub(crate) const EMBEDDED: &str = "--storage-backend=embedded";
+
+/// The flags of the store of a server with this folder: the folder `data` in it or, if the variable
+/// `TEST_ETCD_SERVERS` names the members of etcd, a prefix of its own there, in the layout that
+/// `TEST_ETCD_LAYOUT` names.
+pub(crate) fn storage_flags(folder: &Path) -> Vec<String> {
+    match env::var("TEST_ETCD_SERVERS") {
+        Err(_) => vec![format!("--data-dir={}", folder.join("data").display())],
+        Ok(servers) => vec![
+            "--storage-backend=etcd3".to_owned(),
+            format!("--etcd-servers={servers}"),
+            format!("--storage-layout={}", etcd_layout()),
+            // Unique, as the name of a temporary folder is, and the same after a restart.
+            format!("--etcd-prefix={}", folder.display()),
+        ],
+    }
+}
+
+/// The layout of servers on etcd.
+pub(crate) fn etcd_layout() -> String {
+    env::var("TEST_ETCD_LAYOUT").unwrap_or_else(|_| "native".to_owned())
 }
 
 /// Prints the last lines of a server's log if the test panics.

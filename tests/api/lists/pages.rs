@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::version;
 use crate::fixtures::{image, names};
-use crate::harness::{Api, ApiOf, Expect, TestServer, eventually};
+use crate::harness::{Api, ApiOf, EMBEDDED, Expect, TestServer, eventually};
 
 /// Starts a server with the images i00, i01 and so on, of `bytes` bytes each. Those with an even
 /// number have the label `even`.
@@ -73,8 +73,12 @@ async fn a_large_page_says_how_it_ends_before_it_is_read() {
 
 #[tokio::test]
 async fn compacted_page_is_410_with_a_fresh_token() {
-    let api: Api =
-        with_images(&["--compaction-interval=100ms", "--compaction-retention=100ms"], 4, 1).await;
+    let api: Api = with_images(
+        &[EMBEDDED, "--compaction-interval=100ms", "--compaction-retention=100ms"],
+        4,
+        1,
+    )
+    .await;
     let first = api.get("images?limit=2").await.is(200);
     let next = format!("images?limit=1&continue={}", token(&first));
     eventually("the revision is compacted", || async {

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::pages::with_images;
 use crate::fixtures::names;
-use crate::harness::{Api, Expect, ProcessApi, TestServer, V1, eventually, request};
+use crate::harness::{Api, EMBEDDED, Expect, ProcessApi, TestServer, V1, eventually, request};
 use crate::overload::resident;
 
 #[tokio::test]
@@ -117,7 +117,7 @@ fn damage(api: &Api, text: &str) {
 
 #[tokio::test]
 async fn a_list_that_cannot_be_read_to_its_end_does_not_look_complete() {
-    let mut api: Api = with_images(&[], 20, 20_000).await;
+    let mut api: Api = with_images(&[EMBEDDED], 20, 20_000).await;
     let mark = serde_json::json!({"metadata": {"annotations": {"mark": "where it is damaged"}}});
     let mut patch =
         request("PATCH", "images/i15").header("content-type", "application/merge-patch+json");

@@ -33,7 +33,7 @@ async fn transfer(tenants: &mut Tenants, keep: impl Fn(&Value) -> bool) -> Vec<V
 
 #[tokio::test]
 async fn an_unproved_image_stays_unproved_in_export_and_import() {
-    let mut tenants = Tenants::start().await;
+    let mut tenants = Tenants::embedded().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
     let lines = transfer(&mut tenants, |_| true).await;
@@ -54,7 +54,7 @@ async fn an_unproved_image_stays_unproved_in_export_and_import() {
 
 #[tokio::test]
 async fn a_superseded_image_is_exported_and_imported_too() {
-    let mut tenants = Tenants::start().await;
+    let mut tenants = Tenants::embedded().await;
     let (name, list) = (name_of(&victors()), list_of(&[&name_of(&victors())]));
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
     tenants.push(MALLORY, "more", "t", &list).await.is(201);
@@ -79,7 +79,7 @@ async fn a_superseded_image_is_exported_and_imported_too() {
 
 #[tokio::test]
 async fn a_superseded_image_that_is_not_imported_is_missing() {
-    let mut tenants = Tenants::start().await;
+    let mut tenants = Tenants::embedded().await;
     let name = name_of(&victors());
     tenants.push(MALLORY, "mine", "t", &forged(&name)).await.is(201);
     tenants.push(VICTOR, "s", "t", &victors()).await.is(201);

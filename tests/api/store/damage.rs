@@ -57,7 +57,7 @@ async fn check_reports_faults_with_remedies_and_changes_nothing() {
 
 #[tokio::test]
 async fn a_check_of_a_damaged_file_names_the_object() {
-    let mut api = Api::start().await;
+    let mut api = Api::embedded().await;
     let mut bad = image("bad");
     bad["dockerImageConfig"] = "what is flipped".into();
     api.post("images", &bad).await.is(201);
@@ -161,7 +161,7 @@ async fn a_file_is_compacted_after_the_server_only() {
 
 #[tokio::test]
 async fn a_damaged_index_stops_the_start_and_the_rest_is_saved() {
-    let mut api = Api::with_stream().await;
+    let mut api = Api::embedded_with_stream().await;
     for name in ["bad", "good"] {
         api.post("images", &image(name)).await.is(201);
     }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use super::*;
+use crate::harness::EMBEDDED;
 
 const RECIPE: &str = include_str!("../../../manifests/OPERATIONS.md");
 /// The backup that the recipe names.
@@ -31,7 +32,8 @@ async fn scheduled_backups_are_made_and_restored_by_the_recipe() {
     fs::create_dir(&folder).expect("a folder can be created");
     fs::write(folder.join("left-over.partial"), "").expect("a file can be created");
     let flag = format!("--backup-dir={}", text(&folder));
-    let mut api = Api::with(&[&flag, "--backup-interval=1s", "--backup-retention=2s"]).await;
+    let mut api =
+        Api::with(&[EMBEDDED, &flag, "--backup-interval=1s", "--backup-retention=2s"]).await;
     api.post(STREAMS, &stream("s")).await.is(201);
     api.push("one", &image(&digest("1"))).await;
     let is_made = |name: &String| name.ends_with(".backup");
@@ -73,7 +75,7 @@ async fn scheduled_backups_are_made_and_restored_by_the_recipe() {
 
 #[tokio::test]
 async fn a_missing_folder_of_backups_stops_no_server() {
-    let api = Api::with(&["--backup-dir=/nowhere/at/all"]).await;
+    let api = Api::with(&[EMBEDDED, "--backup-dir=/nowhere/at/all"]).await;
     eventually("the failure is logged", || async {
         api.server.log().iter().any(|line| line.contains("a scheduled backup failed"))
     })

@@ -52,6 +52,32 @@ impl Kept {
     }
 }
 
+/// A persistent HTTP/2 connection. Dropping it closes the connection.
+pub(crate) struct Multiplexed {
+    sender: http2::SendRequest<Full<bytes::Bytes>>,
+    connection: JoinHandle<hyper::Result<()>>,
+    client: Client,
+}
+
+impl Multiplexed {
+    /// Waits until the server takes a request. Fails once it has announced the end of the
+    /// connection.
+    pub(crate) async fn ready(&mut self) -> hyper::Result<()> {
+        self.sender.ready().await
+    }
+
+    /// Sends a request and returns any response.
+    pub(crate) async fn send(&self, request: Request) -> hyper::Result<Answer> {
+        self.client.stream_of(self.sender.clone(), self.client.signed(request)).await
+    }
+}
+
+impl Drop for Multiplexed {
+    fn drop(&mut self) {
+        self.connection.abort();
+    }
+}
+
 /// Requests on one HTTP/2 connection whose responses are not read: the client grants no window.
 /// Dropping it closes the connection.
 pub(crate) struct Unread {
@@ -116,6 +142,14 @@ impl Client {
     /// Opens an HTTP/1.1 connection for any number of requests.
     pub(crate) async fn keep(&self) -> io::Result<Kept> {
         Ok(Kept { stream: BufReader::new(self.open(&["http/1.1"]).await?), client: self.clone() })
+    }
+
+    /// Opens an HTTP/2 connection for any number of requests.
+    pub(crate) async fn multiplex(&self) -> io::Result<Multiplexed> {
+        let stream = TokioIo::new(self.open(&["h2"]).await?);
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), stream).await.map_err(io::Error::other)?;
+        Ok(Multiplexed { sender, connection: tokio::spawn(connection), client: self.clone() })
     }
 
     /// Sends requests one after the other on one HTTP/1.1 connection.

@@ -19,11 +19,17 @@ pub(crate) struct Watch {
 impl Watch {
     /// Returns the next event, or none after a regular end of the watch.
     pub(crate) async fn next(&mut self) -> Option<Value> {
-        let line = timeout(DEADLINE, self.line())
+        let line = timeout(DEADLINE, self.try_next())
             .await
             .unwrap_or_else(|_| panic!("no event within {DEADLINE:?}"));
-        let line = line.unwrap_or_else(|why| panic!("the watch is cut off: {why}"));
-        line.map(|line| serde_json::from_slice(&line).expect("an event is JSON"))
+        line.unwrap_or_else(|why| panic!("the watch is cut off: {why}"))
+    }
+
+    /// Waits for the next event, however long it takes. Returns none after a regular end, and an
+    /// error if the watch is cut off. If the wait is dropped, the watch must not be used again.
+    pub(crate) async fn try_next(&mut self) -> io::Result<Option<Value>> {
+        let line = self.line().await?;
+        Ok(line.map(|line| serde_json::from_slice(&line).expect("an event is JSON")))
     }
 
     /// Returns the next event as its type and the name of its object.
@@ -49,8 +55,12 @@ impl Watch {
                 return Ok(Some(self.read.drain(..=end).collect()));
             }
             if wire::read_chunk(&mut self.stream, &mut self.read).await? == 0 {
-                assert!(self.read.is_empty(), "the last event is cut off");
-                return Ok(None);
+                // A regular end follows the line of an event.
+                return if self.read.is_empty() {
+                    Ok(None)
+                } else {
+                    Err(io::ErrorKind::UnexpectedEof.into())
+                };
             }
         }
     }

@@ -37,7 +37,12 @@ impl Authority {
 
     /// Certificate for 127.0.0.1 that expires at the end of a year.
     pub(crate) fn server(&self, year: i32) -> ServerCertificate {
-        let (pem, key) = self.sign(&["127.0.0.1", "localhost"], year);
+        self.server_for(&["127.0.0.1", "localhost"], year)
+    }
+
+    /// Certificate for these names.
+    pub(crate) fn server_for(&self, names: &[&str], year: i32) -> ServerCertificate {
+        let (pem, key) = self.sign(names, year);
         ServerCertificate { pem, key, client_authority: None }
     }
 
