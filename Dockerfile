@@ -10,7 +10,8 @@ ARG BUILD_IMAGE=rust:1.95-alpine
 ARG RUNTIME_IMAGE=scratch
 
 FROM ${BUILD_IMAGE} AS build
-RUN apk add --no-cache ca-certificates make musl-dev
+# protoc and the well-known types are for the etcd store.
+RUN apk add --no-cache ca-certificates make musl-dev protobuf protobuf-dev
 WORKDIR /source
 # The dependencies, in a layer that only the manifest and the lock file invalidate: they are built
 # for an empty crate.
@@ -18,7 +19,7 @@ COPY Cargo.toml Cargo.lock ./
 COPY .cargo .cargo
 RUN mkdir -p src benches \
     && for file in src/build.rs src/main.rs benches/load.rs; do echo 'fn main() {}' > $file; done \
-    && touch src/lib.rs && cargo build --locked --release && rm -rf src benches
+    && touch src/lib.rs && cargo build --locked --release --features etcd && rm -rf src benches
 COPY src src
 COPY benches benches
 COPY openapi openapi
@@ -27,7 +28,7 @@ ARG GIT_COMMIT
 ARG GIT_TREE_STATE
 ARG SOURCE_DATE_EPOCH
 # Cargo compares times, and the copied files may be older than the empty crate.
-RUN touch src/build.rs src/main.rs src/lib.rs && cargo build --locked --release
+RUN touch src/build.rs src/main.rs src/lib.rs && cargo build --locked --release --features etcd
 # Fails the build if the binary needs a library, which the image below does not have.
 RUN ! readelf --dynamic target/release/imagestream-apiserver | grep NEEDED && mkdir -p /image/data \
     && strip --strip-debug -o /image/imagestream-apiserver target/release/imagestream-apiserver

@@ -16,7 +16,7 @@
 //! │ server      listener, filters, router, health                        │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ controllers supervised background work: imports, compaction, usage,  │
-//! │             registration, certificates                               │
+//! │             quotas, registration, certificates                       │
 //! ├──────────────────────────────────────────────────────────────────────┤
 //! │ resources   one file for each API resource: storage, Kubernetes      │
 //! │             rules and image logic meet here and nowhere else         │
@@ -209,7 +209,8 @@
 //!    log was compacted there, it gets an ERROR event with code 410.
 //! 4. A change is decoded once, and encoded once for each representation, for all clients
 //!    (`CachedEvent` in `registry/watch/cached_event.rs`). Selectors turn it into ADDED, MODIFIED
-//!    or DELETED for a client.
+//!    or DELETED for a client. A watch of tags reads the changes of streams, and shows the tags that
+//!    differ (`Projection` in `registry/watch/projection.rs`, `resources/tag_watch.rs`).
 //! 5. The events are the body of the response (`WatchStream` in `endpoints/watch/stream.rs`).
 //!    `observe` in `server/filters/long_running.rs` records the watch until it ends, and `hold`
 //!    ends it between two events when the server drains.
@@ -245,6 +246,11 @@
 //!   limited above the store ([`registry::history_limit::HistoryLimiter`]), as that needs no
 //!   ability of a backend. On a nearly full volume, compaction starts early
 //!   ([`controllers::compaction`]).
+//! * **Rules of the cluster** ([`cluster::ClusterRules`]) are webhooks, LimitRanges and quotas. A
+//!   reflector keeps each kind in memory; while one is unknown, the writes that it may concern wait
+//!   for a short time. A quota is charged in the cluster before the commit
+//!   ([`registry::admission::quota`]); the limits of streams are part of their validation
+//!   ([`resources::limit_ranges`]).
 //! * **Registries** get requests at a pace that all imports of the process share
 //!   (`RegistryLimiter` in `oci/registry_limiter.rs`): a few at once and a rate, both reduced by
 //!   refusals and failures. Namespaces take turns. A request waits for its registry before it holds
@@ -287,8 +293,9 @@
 //!
 //! 1. Implement [`store::Store`] and [`store::Watch`] in a module beside [`store::embedded`]. The
 //!    contract is in the documentation of the trait.
-//! 2. Add a `Lab` in `tests/store/support.rs` and two lines in `tests/store.rs`: the contract
-//!    suite and the model test run against it.
+//! 2. Implement `Lab` of `tests/store/harness.rs` as `tests/store/embedded_lab.rs` does, and add
+//!    two lines to `tests/store.rs`, or to a test target of its own if it needs other programs, as
+//!    `tests/etcd_store.rs`: the contract suite and the model test run against it.
 //! 3. Add a variant to [`store::Backend`], whose variants are the values of `--storage-backend`,
 //!    and open it in `store/open.rs`, the only file that names backends. Each backend has a
 //!    [`store::StoreHealth`] and a [`store::Elector`].
@@ -296,6 +303,8 @@
 //!    [`store::Backup`], [`store::Scan`], [`store::DiskUsage`], [`store::Maintenance`]. The server
 //!    leaves out the background work of missing ones.
 //! 5. Run the API tests with it.
+//! 6. Make it a place of the command `transfer`: `TransferPlace` in `cli/transfer/place.rs`. A place
+//!    that is no [`store::Store`] implements [`resources::transfer::TransferEndpoint`].
 //!
 //! # How to add a controller
 //!
@@ -317,13 +326,15 @@
 //! # How to add an admission step
 //!
 //! 1. Add a file to `registry/admission` with a type that implements
-//!    [`registry::admission::plugin::AdmissionPlugin`]: `handles` selects the operations, `admit`
-//!    checks one write. It may await remote calls, because it runs outside of the transaction, and
-//!    runs again if the object changed meanwhile. See
+//!    [`registry::admission::plugin::AdmissionPlugin`]: `handles` selects the phases, operations and
+//!    resources, `mutate` runs before the strategy validates the object, `validate` after it. Both
+//!    may await remote calls, because they run outside of the transaction, and run again if the
+//!    object changed meanwhile. See
 //!    [`registry::admission::namespace_lifecycle::NamespaceLifecycle`].
 //! 2. A step that counts returns a [`registry::admission::plugin::Reservation`], which is settled
 //!    when the transaction ends. See [`registry::admission::object_quota::ObjectQuota`].
-//! 3. Add it to the list of plugins in [`resources::Catalog::new`], in the order in which they run.
+//! 3. Add its name to [`registry::admission::selection::PluginName`], whose order is that of the
+//!    chain, and build it in `server/admission.rs`.
 //! 4. Test it with a [`resources::Client`] on a store from [`store::in_memory`].
 
 pub mod api;

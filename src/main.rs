@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use imagestream_apiserver::cli::Cli;
+use imagestream_apiserver::cli::{self, Cli};
 use imagestream_apiserver::telemetry::log::escaped;
 
 /// jemalloc, because all threads allocate and free responses of some kilobytes at a high rate, for
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
             let _ = writeln!(
                 std::io::stderr(),
                 "imagestream-apiserver: {}",
-                escaped(&format!("{why:#}"))
+                escaped(&cli::message(&why))
             );
             ExitCode::FAILURE
         }
