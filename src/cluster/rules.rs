@@ -9,9 +9,9 @@ use kube::runtime::watcher::Event;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::object_watch::{WatchOutage, WatchSubject, watch_collection};
+use super::object_watch::{WatchSubject, watch_collection};
 use crate::telemetry::admission_metrics::AdmissionMetrics;
 
 /// Kind of objects with rules for writes.
@@ -43,6 +43,8 @@ pub struct RulesReflector<S: RuleSource> {
     none: S::Rules,
     state: watch::Sender<RulesState<S::Rules>>,
     metrics: AdmissionMetrics,
+    /// Time for which the control plane must refuse the list before the refusal counts.
+    persistence: Duration,
 }
 
 /// Rules that are not known.
@@ -66,6 +68,8 @@ enum RulesState<R> {
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Time between two looks for an API that the cluster does not have. A look is one small request.
 const RECHECK: Duration = Duration::from_secs(10);
+/// A kube-apiserver that has just started refuses requests until it has read its roles.
+const PERSISTENCE: Duration = Duration::from_secs(5);
 
 impl<R> Clone for ClusterRules<R> {
     fn clone(&self) -> Self {
@@ -82,7 +86,8 @@ impl<R: Clone + Send + Sync + 'static> ClusterRules<R> {
     {
         metrics.set_known(&S::plural(&()), 0);
         let (state, receiver) = watch::channel(RulesState::Unknown(RulesUnknown::Pending));
-        (Self(receiver), RulesReflector { client, none, state, metrics })
+        let reflector = RulesReflector { client, none, state, metrics, persistence: PERSISTENCE };
+        (Self(receiver), reflector)
     }
 
     /// Reads the rules; `None` if they are not known.
@@ -133,7 +138,11 @@ impl<S: RuleSource> RulesReflector<S> {
         let api = Api::<S>::all_with(self.client.clone(), &());
         let mut events = pin!(watch_collection(api, S::SUBJECT));
         let mut listed = self.none.clone();
+        let mut refused_since = None;
         while let Some(event) = events.next().await {
+            if event.is_ok() {
+                refused_since = None;
+            }
             match event {
                 Ok(Event::Apply(object)) => self.edit(|rules| object.apply(rules)),
                 Ok(Event::Delete(object)) => self.edit(|rules| object.remove(rules)),
@@ -152,7 +161,16 @@ impl<S: RuleSource> RulesReflector<S> {
                     }
                     match outage.code {
                         Some(404) => self.publish(self.none.clone()),
-                        _ => self.record_outage(outage),
+                        Some(403) => {
+                            let since = *refused_since.get_or_insert_with(Instant::now);
+                            if since.elapsed() >= self.persistence {
+                                self.record_unknown(RulesUnknown::Refused(outage.text));
+                            }
+                        }
+                        _ => {
+                            refused_since = None;
+                            self.record_unknown(RulesUnknown::Pending);
+                        }
                     }
                 }
             }
@@ -173,12 +191,7 @@ impl<S: RuleSource> RulesReflector<S> {
     }
 
     /// Known rules stay in force during an outage.
-    fn record_outage(&self, outage: WatchOutage) {
-        let WatchOutage { code, text } = outage;
-        let unknown = match code {
-            Some(403) => RulesUnknown::Refused(text),
-            _ => RulesUnknown::Pending,
-        };
+    fn record_unknown(&self, unknown: RulesUnknown) {
         self.state.send_if_modified(|state| {
             let is_unknown = matches!(state, RulesState::Unknown(_));
             if is_unknown {
@@ -204,6 +217,8 @@ impl<S: RuleSource> RulesReflector<S> {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use k8s_openapi::api::apps::v1::Deployment;
     use kube::ResourceExt;
@@ -230,11 +245,13 @@ mod tests {
         }
     }
 
-    /// Client of a cluster that answers lists and discovery with these statuses. The watch removes
-    /// `a` and adds `c`.
-    fn client(list: u16, discovery: u16) -> Client {
-        let service =
-            tower::service_fn(move |request: http::Request<kube::client::Body>| async move {
+    /// Client of a cluster that answers lists and discovery with these statuses: the lists in turn,
+    /// and then always with the last status. The watch removes `a` and adds `c`.
+    fn client(lists: &'static [u16], discovery: u16) -> Client {
+        let listed = Arc::new(AtomicUsize::new(0));
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let listed = Arc::clone(&listed);
+            async move {
                 let object = |name: &str| {
                     json!({
                         "kind": "Deployment", "apiVersion": "apps/v1",
@@ -243,7 +260,11 @@ mod tests {
                 };
                 let is_watch = request.uri().query().unwrap_or_default().contains("watch=true");
                 let is_discovery = request.uri().path() == "/apis/apps/v1";
-                let code = if is_discovery { discovery } else { list };
+                let code = match (is_discovery, is_watch) {
+                    (true, _) => discovery,
+                    (_, true) => *lists.last().unwrap(),
+                    _ => lists[listed.fetch_add(1, Ordering::Relaxed).min(lists.len() - 1)],
+                };
                 let body = match code {
                     200 if is_watch => {
                         let event = |kind: &str, name: &str| {
@@ -260,16 +281,18 @@ mod tests {
                 };
                 let body = kube::client::Body::from(body.into_bytes());
                 Ok::<_, std::io::Error>(http::Response::builder().status(code).body(body).unwrap())
-            });
+            }
+        });
         Client::new(service, "default")
     }
 
-    async fn known(list: u16, discovery: u16) -> Result<BTreeSet<String>, RulesUnknown> {
-        let (rules, reflector) = ClusterRules::of::<Deployment>(
+    async fn known(list: &'static [u16], discovery: u16) -> Result<BTreeSet<String>, RulesUnknown> {
+        let (rules, mut reflector) = ClusterRules::of::<Deployment>(
             client(list, discovery),
             AdmissionMetrics::default(),
             BTreeSet::new(),
         );
+        reflector.persistence = Duration::ZERO;
         assert!(rules.read(|_| ()).is_none());
         tokio::select! {
             () = reflector.run() => unreachable!("it never returns"),
@@ -280,7 +303,7 @@ mod tests {
     #[tokio::test]
     async fn list_and_watch_make_the_rules() {
         let (mut rules, reflector) = ClusterRules::of::<Deployment>(
-            client(200, 200),
+            client(&[200], 200),
             AdmissionMetrics::default(),
             BTreeSet::new(),
         );
@@ -298,26 +321,39 @@ mod tests {
 
     #[tokio::test]
     async fn cluster_without_the_api_has_no_rules() {
-        assert!(known(403, 404).await.unwrap().is_empty());
-        assert!(known(404, 200).await.unwrap().is_empty());
+        assert!(known(&[403], 404).await.unwrap().is_empty());
+        assert!(known(&[404], 200).await.unwrap().is_empty());
     }
 
     #[tokio::test]
     async fn missing_permission_is_reported_with_the_remedy() {
-        let why = known(403, 200).await.unwrap_err().to_string();
+        let why = known(&[403], 200).await.unwrap_err().to_string();
         assert_eq!(why, "not yet ready to handle request: no: allow deployments");
     }
 
     #[tokio::test]
     async fn failed_discovery_does_not_mean_that_there_are_no_rules() {
-        let why = known(403, 503).await.unwrap_err();
+        let why = known(&[403], 503).await.unwrap_err();
         assert!(matches!(why, RulesUnknown::Refused(_)), "{why}");
+    }
+
+    #[tokio::test]
+    async fn refusals_of_a_starting_control_plane_are_waited_out() {
+        let (rules, reflector) = ClusterRules::of::<Deployment>(
+            client(&[403, 403, 200], 200),
+            AdmissionMetrics::default(),
+            BTreeSet::new(),
+        );
+        tokio::select! {
+            () = reflector.run() => unreachable!("it never returns"),
+            known = rules.known(WAIT) => known.unwrap(),
+        }
     }
 
     #[tokio::test]
     async fn wait_for_unknown_rules_ends() {
         let (rules, _reflector) = ClusterRules::of::<Deployment>(
-            client(500, 500),
+            client(&[500], 500),
             AdmissionMetrics::default(),
             BTreeSet::new(),
         );
