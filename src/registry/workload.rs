@@ -65,11 +65,15 @@ struct WorkloadState {
     in_slot: AtomicBool,
     /// The request can no longer be refused.
     is_continued: AtomicBool,
-    /// Memory of the decoded body, in bytes.
-    body: AtomicU64,
-    /// Memory that the request may use, in bytes; more than the share if it exceeds all limits.
+    /// Memory of decoded values that counts beside stored objects, in bytes.
+    values: AtomicU64,
+    /// Memory that the request may use besides the decoded body, in bytes; more than the share if
+    /// it exceeds all limits.
     reserved: AtomicU64,
     share: Mutex<Option<FairShare>>,
+    /// The memory of a decoded body that is not small. The request keeps it while it waits for
+    /// other memory, because it keeps the values.
+    body: Mutex<Option<FairShare>>,
     /// Held while the request acquires memory, so that its concurrent parts wait for the same share.
     acquiring: tokio::sync::Mutex<()>,
 }
@@ -100,9 +104,10 @@ impl Workload {
             is_large: AtomicBool::new(false),
             in_slot: AtomicBool::new(in_slot),
             is_continued: AtomicBool::new(kind == WorkKind::Watch),
-            body: AtomicU64::new(0),
+            values: AtomicU64::new(0),
             reserved: AtomicU64::new(0),
             share: Mutex::new(None),
+            body: Mutex::new(None),
             acquiring: tokio::sync::Mutex::new(()),
         }))
     }
@@ -122,13 +127,19 @@ impl Workload {
         self.0.account.as_ref().map_or(Flow::INTERNAL, |account| account.flow)
     }
 
-    /// Reserves memory for the values that the body decodes to.
+    /// Reserves memory for the values that the body decodes to, until the request ends. It must be
+    /// the first reservation of the request.
     ///
     /// # Errors
     /// 429 if the memory is used up.
     pub async fn reserve_body(&self, bytes: u64) -> Result<(), Status> {
-        self.0.body.store(bytes, Ordering::Relaxed);
-        self.reserve_memory(bytes).await?;
+        let Some(BudgetAccount { budget, flow }) = &self.0.account else { return Ok(()) };
+        if bytes <= self.free() {
+            self.0.values.store(bytes, Ordering::Relaxed);
+            return Ok(());
+        }
+        let share = budget.acquire(MemoryUse::Values, *flow, bytes).await;
+        *self.0.body.lock() = Some(share.map_err(|_| Status::too_many_requests())?);
         if bytes > LARGE_VALUES {
             self.enter_slot().await;
         }
@@ -174,8 +185,8 @@ impl Workload {
     pub async fn reserve_more(&self, bytes: u64) -> Result<(), Status> {
         let Some(account) = &self.0.account else { return Ok(()) };
         let _turn = self.0.acquiring.lock().await;
-        let body = self.0.body.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
-        let total = self.0.reserved.load(Ordering::Relaxed).saturating_add(bytes).max(body);
+        let values = self.0.values.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes);
+        let total = self.0.reserved.load(Ordering::Relaxed).saturating_add(bytes).max(values);
         if !self.covers(total) {
             Box::pin(self.acquire_in_turn(account, total)).await?;
         }
@@ -267,7 +278,9 @@ impl Workload {
 
     /// Takes over a part of the memory that the request has reserved; none if it is not charged.
     pub fn split_off(&self, bytes: u64) -> Option<FairShare> {
-        let share = self.0.share.lock().as_mut().map(|share| share.split(bytes))?;
+        let Some(share) = self.0.share.lock().as_mut().map(|share| share.split(bytes)) else {
+            return self.0.body.lock().as_mut().map(|share| share.split(bytes));
+        };
         self.0
             .reserved
             .fetch_sub(bytes.min(self.0.reserved.load(Ordering::Relaxed)), Ordering::Relaxed);
@@ -342,7 +355,7 @@ impl Workload {
 
     /// The memory of a request with this many bytes of stored objects.
     fn cost(&self, stored: usize) -> u64 {
-        self.0.body.load(Ordering::Relaxed).saturating_add(self.cost_of_object(stored))
+        self.0.values.load(Ordering::Relaxed).saturating_add(self.cost_of_object(stored))
     }
 
     fn free(&self) -> u64 {
@@ -420,10 +433,10 @@ pub(crate) mod tests {
         let loads = [(); 2]
             .map(|()| Workload::charged(account.clone(), WorkKind::Write, MemoryFactor::Write));
         for load in &loads {
-            load.reserve_memory(30 * MIB).await.unwrap();
+            load.reserve_memory(15 * MIB).await.unwrap();
         }
         let grown = loads.iter().map(|load| async move {
-            load.reserve_memory(60 * MIB).await.unwrap();
+            load.reserve_memory(30 * MIB).await.unwrap();
             load.release();
         });
         join_all(grown).await;
@@ -440,6 +453,34 @@ pub(crate) mod tests {
         assert!(load.covers(4 * half) && !load.covers(4 * half + 1));
         load.reserve(1).await.unwrap();
         assert!(load.fits(1) && !load.fits(2));
+    }
+
+    #[tokio::test]
+    async fn decoded_body_stays_charged_while_the_request_waits() {
+        let account = account(1);
+        let write = |account: &BudgetAccount| {
+            let load = Workload::charged(account.clone(), WorkKind::Write, MemoryFactor::Write);
+            load.slot_entered();
+            load
+        };
+        let (holder, waiter, next) = (write(&account), write(&account), write(&account));
+        holder.reserve_memory(30 * MIB).await.unwrap();
+        waiter.reserve_body(25 * MIB).await.unwrap();
+        let mut waiting = Box::pin(waiter.reserve_memory(30 * MIB));
+        assert!(waiting.as_mut().now_or_never().is_none());
+        let mut body = Box::pin(next.reserve_body(25 * MIB));
+        assert!(body.as_mut().now_or_never().is_none(), "the body of another request is held");
+        drop(holder);
+        waiting.await.unwrap();
+        drop(waiter);
+        body.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn response_to_a_create_is_charged() {
+        let load = Workload::charged(account(1), WorkKind::Write, MemoryFactor::Write);
+        load.reserve_body(MIB).await.unwrap();
+        assert!(load.split_off(MIB).is_some());
     }
 
     #[tokio::test]

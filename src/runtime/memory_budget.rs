@@ -1,6 +1,6 @@
 //! The memory that requests may use together, shared fairly by their users.
 //!
-//! The budget has four parts, each a [`FairLimiter`](super::FairLimiter) over bytes. A holder of
+//! The budget has parts, each a [`FairLimiter`](super::FairLimiter) over bytes. A holder of
 //! one part may wait for another one, in the order of [`MemoryUse`], but never for more of the same
 //! part. So no two requests wait for each other, and clients that read slowly leave memory for
 //! work.
@@ -37,6 +37,7 @@ pub struct MemoryOptions {
 #[derive(Clone)]
 pub struct MemoryBudget {
     bodies: MeteredLimiter,
+    values: MeteredLimiter,
     requests: MeteredLimiter,
     reviews: MeteredLimiter,
     watches: MeteredLimiter,
@@ -56,7 +57,9 @@ pub struct BudgetAccount {
 pub enum MemoryUse {
     /// Bodies of requests as they arrive: an eighth of the budget.
     Bodies,
-    /// Decoded values, stored objects and responses: eleven sixteenths.
+    /// Decoded values of bodies: five sixteenths.
+    Values,
+    /// Stored objects and responses: six sixteenths.
     Requests,
     /// Responses of admission webhooks as they arrive: a sixteenth.
     Reviews,
@@ -122,7 +125,8 @@ impl MemoryBudget {
         let (eighth, sixteenth) = (bytes / 8, bytes / 16);
         Self {
             bodies: part(eighth),
-            requests: part(bytes - 2 * eighth - sixteenth),
+            values: part(5 * sixteenth),
+            requests: part(bytes - 2 * eighth - 6 * sixteenth),
             reviews: part(sixteenth),
             watches: part(eighth),
         }
@@ -158,6 +162,7 @@ impl MemoryBudget {
     fn part(&self, r#use: MemoryUse) -> &MeteredLimiter {
         match r#use {
             MemoryUse::Bodies => &self.bodies,
+            MemoryUse::Values => &self.values,
             MemoryUse::Requests => &self.requests,
             MemoryUse::Reviews => &self.reviews,
             MemoryUse::Watches => &self.watches,
@@ -209,7 +214,7 @@ mod tests {
     async fn exempt_users_wait_but_are_not_refused() {
         let budget = MemoryBudget::new(64 * MIB, &Arc::new(Metrics::new()));
         let admin = Flow { id: 7, ..Flow::INTERNAL };
-        let held = budget.acquire(MemoryUse::Requests, admin, 44 * MIB).await.unwrap();
+        let held = budget.acquire(MemoryUse::Requests, admin, 24 * MIB).await.unwrap();
         let mut waiting: Vec<_> = (0..=QUEUE)
             .map(|_| Box::pin(budget.acquire(MemoryUse::Requests, admin, MIB)))
             .collect();
