@@ -37,11 +37,9 @@ use crate::store::{Entry, Key, MAX_VALUE_BYTES, ReadPoint, Store};
 use crate::telemetry::OnceEach;
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
-/// The size of the cache of stream views, in bytes. 5,000 streams of 20 images take 9.2 MB; a stream
-/// that does not fit is decoded for each GET.
-const STREAM_CACHE_BYTES: u64 = 12 << 20;
-/// The size of the cache of image views, in bytes.
-const IMAGE_CACHE_BYTES: u64 = 26 << 20;
+/// The default size of the caches of stream and image views, in bytes: 10,000 images of ten layers
+/// in 500 streams, or 5,000 streams of 20 images.
+pub const DEFAULT_CACHE_BYTES: u64 = 38 << 20;
 /// The maximum number of damaged rows that are logged.
 const MAX_LOGGED_ROWS: usize = 1000;
 
@@ -79,6 +77,8 @@ pub struct StorageLimits {
     pub history: Option<Arc<HistoryLimiter>>,
     /// The form in which objects are stored.
     pub stored_form: StoredForm,
+    /// The size of the caches of stream and image views, in bytes.
+    pub cache_bytes: u64,
 }
 
 impl Default for StorageLimits {
@@ -96,6 +96,7 @@ impl StorageLimits {
         tag_history: MaxTagHistory(None),
         history: None,
         stored_form: StoredForm::Own,
+        cache_bytes: DEFAULT_CACHE_BYTES,
     };
 }
 
@@ -134,6 +135,7 @@ impl Catalog {
             tag_history,
             ref history,
             stored_form,
+            cache_bytes,
         } = *limits;
         let strategy =
             StreamStrategy { stored_form, registries: registries.clone(), tag_history, ranges };
@@ -151,9 +153,9 @@ impl Catalog {
             streams: Arc::new(streams.with_max_object_bytes(object_bytes)),
             registries,
             tag_history,
-            stream_views: RevisionCache::new(STREAM_CACHE_BYTES),
-            image_views: RevisionCache::new(IMAGE_CACHE_BYTES),
-            closures: ClosureCache::new(stored_form),
+            stream_views: RevisionCache::new(cache_bytes / 4),
+            image_views: RevisionCache::new(cache_bytes / 4 * 3),
+            closures: ClosureCache::new(stored_form, cache_bytes / 2),
             logged_damage: Mutex::new(OnceEach::bounded(MAX_LOGGED_ROWS)),
             shared_streams: SharedStreams::new(),
         }

@@ -23,8 +23,8 @@ use crate::meta::Status;
 use crate::registry::workload::Workload;
 use crate::store::{Key, ReadPoint, Revision, Store};
 
-/// The size of the cache, in bytes. The largest closure fits.
-const CACHE_BYTES: u64 = 24 << 20;
+/// The minimum size of the cache, in bytes. The largest closure fits.
+const MIN_CACHE_BYTES: u64 = 24 << 20;
 /// The maximum size of the names in a closure, in bytes: about 230,000 digests.
 const MAX_NAME_BYTES: usize = 16 << 20;
 /// The number of reads after which a task yields.
@@ -58,10 +58,10 @@ pub struct ImageClosure {
 }
 
 impl ClosureCache {
-    /// An empty cache for a store with objects of this form.
-    pub(super) fn new(stored_form: StoredForm) -> Self {
+    /// An empty cache of this size, or larger, for a store with objects of this form.
+    pub(super) fn new(stored_form: StoredForm, bytes: u64) -> Self {
         Self {
-            closures: single_shard(CACHE_BYTES, ClosureWeighter),
+            closures: single_shard(bytes.max(MIN_CACHE_BYTES), ClosureWeighter),
             children: ListChildren::new(stored_form),
             log_scan: Mutex::new(()),
         }

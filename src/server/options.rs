@@ -16,7 +16,7 @@ use crate::domain::allowed_registries::AllowedRegistries;
 use crate::domain::registries::Registries;
 use crate::domain::tag_history::MaxTagHistory;
 use crate::endpoints::decode::MAX_BODY_BYTES;
-use crate::meta::duration;
+use crate::meta::{byte_size, duration};
 use crate::oci;
 use crate::registry::admission::selection;
 use crate::registry::history_limit::HistoryLimit;
@@ -131,6 +131,13 @@ pub struct ObjectLimits {
     /// it smaller.
     #[arg(long, value_name = "BYTES", default_value_t = MAX_BODY_BYTES as u32, value_parser = clap::value_parser!(u32).range(1 << 20..=MAX_OBJECT_BYTES))]
     pub max_object_size: u32,
+    /// Memory for caches of image streams and images, at least 1Mi.
+    ///
+    /// An image takes some 3 KiB, a stream 100 bytes for each of its images. A GET of an object that
+    /// is not in the cache reads the storage. Lookups by partial digest have half as much, at least
+    /// 24Mi, besides.
+    #[arg(long, value_name = "BYTES", default_value = "38Mi", value_parser = cache_size)]
+    pub cache_size: u64,
     /// Maximum number of events in the history of a tag, newest first; 0 for no limit.
     #[arg(long, help_heading = "Image streams", value_name = "COUNT", default_value_t = 0)]
     pub max_tag_history: usize,
@@ -151,14 +158,26 @@ impl Options {
 /// Maximum of `--max-object-size` in bytes: the largest value that the store accepts.
 const MAX_OBJECT_BYTES: i64 = MAX_VALUE_BYTES as i64;
 
+/// Parses the value of `--cache-size`.
+fn cache_size(text: &str) -> Result<u64, String> {
+    let bytes = byte_size::parse(text)?;
+    if bytes < 1 << 20 { Err("it must be at least 1Mi".to_owned()) } else { Ok(bytes) }
+}
+
 impl From<ObjectLimits> for StorageLimits {
     fn from(options: ObjectLimits) -> Self {
-        let ObjectLimits { max_objects_per_namespace, max_object_size, max_tag_history, .. } =
-            options;
+        let ObjectLimits {
+            max_objects_per_namespace,
+            max_object_size,
+            max_tag_history,
+            cache_size,
+            ..
+        } = options;
         Self {
             streams_per_namespace: NonZeroU64::new(max_objects_per_namespace),
             object_bytes: max_object_size as usize,
             tag_history: MaxTagHistory(NonZeroUsize::new(max_tag_history)),
+            cache_bytes: cache_size,
             ..Self::default()
         }
     }

@@ -145,6 +145,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l cache-size -d 'Memory for caches of image streams and images, at least 1Mi' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l max-tag-history -d 'Maximum number of events in the history of a tag, newest first; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l request-timeout -d 'Maximum time to produce a response, and again to send it' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand serve" -l audit-log-path -d 'Audit log file, or - for standard output; no audit log if not set' -r -F
@@ -272,6 +273,7 @@ complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcomm
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-objects-per-namespace -d 'Maximum number of image streams in a namespace; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-history-bytes-per-namespace -d 'Maximum number of bytes that a namespace takes in the storage; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-object-size -d 'Maximum size in bytes of a stored object, from 1 MiB to 64 MiB' -r
+complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l cache-size -d 'Memory for caches of image streams and images, at least 1Mi' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l max-tag-history -d 'Maximum number of events in the history of a tag, newest first; 0 for no limit' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l request-timeout -d 'Maximum time to produce a response, and again to send it' -r
 complete -c imagestream-apiserver -n "__fish_imagestream_apiserver_using_subcommand check" -l audit-log-path -d 'Audit log file, or - for standard output; no audit log if not set' -r -F
