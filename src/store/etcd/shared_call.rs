@@ -7,6 +7,9 @@ use tokio::task::AbortHandle;
 
 use super::error::CallError;
 
+/// The most rounds in which a call waits for callers that are about to arrive.
+const MAX_ROUNDS: usize = 8;
+
 /// A call whose result all waiting callers share.
 ///
 /// A call begins after every caller that it serves has arrived. Callers who arrive during a call
@@ -29,6 +32,7 @@ impl<T: Clone + Send + 'static> SharedCall<T> {
         let task = tokio::spawn(async move {
             let mut waiting = Vec::new();
             while queue.recv_many(&mut waiting, usize::MAX).await > 0 {
+                gather(&mut queue, &mut waiting).await;
                 // Callers that are gone need no call.
                 waiting.retain(|caller| !caller.is_closed());
                 if waiting.is_empty() {
@@ -38,9 +42,7 @@ impl<T: Clone + Send + 'static> SharedCall<T> {
                 if result.is_err() {
                     // A failed call has used up its time. Those who came meanwhile need not wait for
                     // another one.
-                    while let Ok(caller) = queue.try_recv() {
-                        waiting.push(caller);
-                    }
+                    receive_ready(&mut queue, &mut waiting);
                 }
                 for caller in waiting.drain(..) {
                     // The caller may have gone away.
@@ -61,6 +63,26 @@ impl<T: Clone + Send + 'static> SharedCall<T> {
         self.callers.send(caller).map_err(|_| closed())?;
         result.await.map_err(|_| closed())?
     }
+}
+
+/// Receives callers as long as other tasks that are ready add further ones. Those of a busy server
+/// add many, which then share one call instead of two. Without them, it takes no time.
+async fn gather<C>(queue: &mut mpsc::UnboundedReceiver<C>, waiting: &mut Vec<C>) {
+    for _ in 0..MAX_ROUNDS {
+        tokio::task::yield_now().await;
+        if !receive_ready(queue, waiting) {
+            return;
+        }
+    }
+}
+
+/// Receives the callers that have arrived. Returns true if there are any.
+fn receive_ready<C>(queue: &mut mpsc::UnboundedReceiver<C>, waiting: &mut Vec<C>) -> bool {
+    let before = waiting.len();
+    while let Ok(caller) = queue.try_recv() {
+        waiting.push(caller);
+    }
+    waiting.len() > before
 }
 
 impl<T> Drop for SharedCall<T> {
@@ -94,6 +116,30 @@ mod tests {
             assert!(results.into_iter().all(|result| result.unwrap() == round));
         }
         assert_eq!(started.load(Ordering::Relaxed), 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn callers_that_are_ready_share_the_first_call() {
+        let mut number = 0;
+        let shared = Arc::new(SharedCall::start(move || {
+            number += 1;
+            async move {
+                tokio::task::yield_now().await;
+                Ok(number)
+            }
+        }));
+        assert_eq!(shared.get().await.unwrap(), 1);
+        // The worker that runs the first caller would run the call next.
+        let callers = tokio::spawn(async move {
+            let call = |_| {
+                let shared = shared.clone();
+                tokio::spawn(async move { shared.get().await.unwrap() })
+            };
+            join_all((0..100).map(call).collect::<Vec<_>>()).await
+        });
+        for result in callers.await.unwrap() {
+            assert_eq!(result.unwrap(), 2);
+        }
     }
 
     #[tokio::test]
