@@ -134,8 +134,9 @@
 //!    writes, as `GuaranteedUpdate` in Kubernetes: read the stream and the image, compute the new
 //!    state, run the admission chain ([`registry::admission::chain::AdmissionChain`]), and commit
 //!    all rows, guarded by the revisions of all entries that were read. If another writer changed
-//!    one of them, the loop runs again with the current values, admission included. The new state
-//!    of the stream has a tag event ([`domain::mapping::push`], [`domain::tag_history`]). The image
+//!    one of them, the loop runs again with the current values, admission included. Over etcd the
+//!    entries come from memory and may be outdated: the guards or, before an error, a read detect
+//!    that ([`registry::read_set::ReadSet`]). The new state of the stream has a tag event ([`domain::mapping::push`], [`domain::tag_history`]). The image
 //!    is stored if it is new or better proved ([`domain::proof::superseding`]). A push that proves
 //!    nothing about an existing image leaves the loop to check the rights of the user (`PushRights`
 //!    in `resources/push_rights.rs`), then enters it again.

@@ -2,9 +2,9 @@
 
 use super::admission::attributes::AdmissionStep;
 use super::admission::chain::Admitted;
-use super::guaranteed_update::ReadSet;
 use super::object_change::ObjectChange;
 use super::object_store::ObjectStore;
+use super::read_set::ReadSet;
 use super::strategy::Strategy;
 use crate::meta::{Kind, Status};
 use crate::store::{Change, Key};

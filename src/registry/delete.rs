@@ -11,7 +11,7 @@ use crate::registry::admission::attributes::{
     AdmissionOperation, AdmissionPhase, AdmissionStep, WriteOrigin,
 };
 use crate::registry::admission::chain::Admitted;
-use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::guaranteed_update::{UpdateDecision, UpdateOutcome};
 use crate::registry::list::object_stream::{ListPage, ObjectStream};
 use crate::registry::list::stored_objects::StoredObjects;
 use crate::registry::object_change::ObjectChange;
@@ -19,6 +19,7 @@ use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::object_store::ObjectStore;
 use crate::registry::options::ListOptions;
 use crate::registry::outcome::Written;
+use crate::registry::read_set::ReadSet;
 use crate::registry::strategy::{GarbageCollection, Strategy};
 use crate::registry::unreadable::{ObjectState, ignores_read_errors, not_unreadable};
 use crate::registry::verbs::{Delete, DeleteCollection, Scope};

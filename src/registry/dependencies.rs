@@ -1,9 +1,9 @@
 //! Other objects that a write refers to.
 
 use crate::meta::{Kind, Status, field};
-use crate::registry::guaranteed_update::ReadSet;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
+use crate::registry::read_set::ReadSet;
 use crate::registry::strategy::{Dependencies, Dependency, ResolvedDependency, Strategy};
 use crate::store::Key;
 

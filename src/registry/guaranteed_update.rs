@@ -1,6 +1,6 @@
 //! The optimistic update loop of all writes: read, decide, commit under guards, retry on conflict.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,12 +9,11 @@ use super::admission::attributes::AdmissionStep;
 use super::admission::chain::{AdmissionChain, Admitted};
 use super::history_limit::HistoryLimiter;
 use super::object_change::ObjectChange;
+use super::read_set::{Confirmation, ReadSet};
 use crate::cluster::Namespaces;
 use crate::meta::Status;
-use crate::registry::read::{self, ReadEntry};
 use crate::registry::storage_errors::status_of;
-use crate::registry::workload::Workload;
-use crate::store::{Change, Entry, Guard, Key, Outcome, Revision, Store, StoreError, Txn};
+use crate::store::{Change, Key, Outcome, Revision, Store, StoreError, Txn};
 
 /// The next step of a transaction, decided from what was read.
 pub enum UpdateDecision<R> {
@@ -47,87 +46,22 @@ pub enum UpdateOutcome<R> {
     Committed(R, Revision),
 }
 
-/// The entries that a transaction read, which guard its commit. A stream with tags from other
-/// streams can read thousands of keys.
-#[derive(Debug, Default)]
-pub struct ReadSet(BTreeMap<Key, ReadEntry>);
+/// The result of one step of the update loop.
+enum UpdateStep<R> {
+    /// The changes were committed at this revision.
+    Committed(R, Revision),
+    /// Nothing needs to be written.
+    Kept(R),
+    /// The decision is made again.
+    Repeat,
+}
 
-impl ReadSet {
-    /// The entry of a key; none if the key has no value or was not read.
-    ///
-    /// # Errors
-    /// 500 if the value is damaged.
-    pub fn entry(&self, key: &Key) -> Result<Option<&Entry>, Status> {
-        match self.0.get(key) {
-            None | Some(ReadEntry::Missing) => Ok(None),
-            Some(ReadEntry::Found(entry)) => Ok(Some(entry)),
-            Some(ReadEntry::Damaged(revision)) => {
-                Err(status_of(&StoreError::Damaged { key: key.clone(), revision: *revision }))
-            }
-        }
-    }
-
-    /// Returns true if a key was read.
-    pub fn contains(&self, key: &Key) -> bool {
-        self.0.contains_key(key)
-    }
-
-    /// Reads further keys.
-    ///
-    /// # Errors
-    /// 422 if their values take more than `room` bytes together, and store failures.
-    async fn read(
-        &mut self,
-        store: &dyn Store,
-        load: &Workload,
-        keys: &[Key],
-        room: usize,
-    ) -> Result<(), Status> {
-        let before = self.bytes();
-        let mut held = before;
-        for key in keys {
-            if self.contains(key) {
-                continue;
-            }
-            let entry = read::read_possibly_damaged(store, load, key, held).await?;
-            held += entry.bytes();
-            self.0.insert(key.clone(), entry);
-            if held - before > room {
-                return Err(reads_too_much(room));
-            }
-        }
-        Ok(())
-    }
-
-    /// The size of all values, in bytes.
-    fn bytes(&self) -> usize {
-        self.0.values().map(ReadEntry::bytes).sum()
-    }
-
-    /// Removes a key. Returns true if it was read.
-    fn remove(&mut self, key: &Key) -> bool {
-        self.0.remove(key).is_some()
-    }
-
-    fn replace(&mut self, key: &Key, entry: Option<Entry>) {
-        *self.0.get_mut(key).expect("the store returns only guarded keys") = entry.into();
-    }
-
-    /// The size of the values that changes replace, of those that were read.
-    fn replaced_bytes(&self, changes: &[Change]) -> u64 {
-        let replaced = changes.iter().filter_map(|change| self.0.get(change.key()));
-        replaced.map(|entry| entry.bytes() as u64).sum()
-    }
-
-    fn guards(&self) -> Vec<Guard> {
-        let guard = |(key, entry): (&Key, &ReadEntry)| match entry {
-            ReadEntry::Missing => Guard::Absent(key.clone()),
-            ReadEntry::Found(Entry { revision, .. }) | ReadEntry::Damaged(revision) => {
-                Guard::Unchanged(key.clone(), *revision)
-            }
-        };
-        self.0.iter().map(guard).collect()
-    }
+/// The reason why a step of the update loop failed.
+enum StepError {
+    /// The entries do not allow the change. Nothing was changed, and other entries may allow it.
+    Refused(Status),
+    /// The transaction cannot go on.
+    Failed(Status),
 }
 
 impl Storage {
@@ -156,9 +90,11 @@ impl Storage {
     /// k8s.io/apiserver/pkg/storage/interfaces.go, for several objects of several types.
     ///
     /// `decide` is pure. It runs again with the current entries after each conflict and after each
-    /// run of the admission chain. The loop terminates because each conflict means that another
-    /// write succeeded, and because each key is read only once; the request deadline bounds it.
-    /// Decisions on large values run in a slot of the pool.
+    /// run of the admission chain. The first entries may be outdated ones from memory. The guards
+    /// detect that; a decision that writes nothing counts only once they are known to be current. The
+    /// loop terminates because each conflict means that another write succeeded, and because each
+    /// key is read only once; the request deadline bounds it. Decisions on large values run in a slot
+    /// of the pool.
     ///
     /// # Errors
     /// Errors of `decide` and of the admission chain, 422 for a transaction that reads too much,
@@ -192,33 +128,60 @@ impl Storage {
             if !load.fits(read_set.bytes()) {
                 load.reserve(read_set.bytes()).await?;
             }
-            let (changes, result) = match decide(&read_set, admitted)? {
-                UpdateDecision::Keep(result) => return Ok(UpdateOutcome::Unchanged(result)),
-                UpdateDecision::Read(more) => {
-                    read_set.read(store, load, &more, MAX_READ_BYTES).await?;
-                    continue;
-                }
-                UpdateDecision::Admit(steps) => {
-                    for step in steps {
-                        self.chain.admit(step, actor, admitted).await?;
-                    }
-                    continue;
-                }
-                UpdateDecision::WriteAhead(changes) => {
-                    self.write_ahead(actor, &mut read_set, changes).await?;
-                    continue;
-                }
-                UpdateDecision::Write(changes, result) => (changes, result),
+            let stepped = match decide(&read_set, admitted) {
+                Ok(decision) => self.step(actor, &mut read_set, admitted, decision).await,
+                Err(refusal) => Err(StepError::Refused(refusal)),
             };
-            match self.commit(actor, &read_set, changes, admitted).await? {
-                Outcome::Committed(revision) => {
+            let unchanged = match stepped {
+                Ok(UpdateStep::Committed(result, revision)) => {
                     return Ok(UpdateOutcome::Committed(result, revision));
                 }
-                Outcome::Refused(current) => {
-                    current.into_iter().for_each(|each| read_set.replace(&each.key, each.entry));
+                Err(StepError::Failed(status)) => return Err(status),
+                Ok(UpdateStep::Repeat) => continue,
+                Ok(UpdateStep::Kept(result)) => Ok(UpdateOutcome::Unchanged(result)),
+                Err(StepError::Refused(status)) => Err(status),
+            };
+            // No guard has shown that the entries were current.
+            if read_set.confirm(store, load).await? == Confirmation::Current {
+                return unchanged;
+            }
+        }
+    }
+
+    /// Executes a decision.
+    async fn step<R>(
+        &self,
+        actor: &Actor,
+        read_set: &mut ReadSet,
+        admitted: &mut Admitted,
+        decision: UpdateDecision<R>,
+    ) -> Result<UpdateStep<R>, StepError> {
+        let (store, load) = (&*self.store, &actor.load);
+        match decision {
+            UpdateDecision::Keep(result) => return Ok(UpdateStep::Kept(result)),
+            UpdateDecision::Read(more) => {
+                let read = read_set.read(store, load, &more, MAX_READ_BYTES).await;
+                read.map_err(StepError::Refused)?;
+            }
+            UpdateDecision::Admit(steps) => {
+                for step in steps {
+                    let run = self.chain.admit(step, actor, admitted).await;
+                    run.map_err(StepError::Refused)?;
+                }
+            }
+            UpdateDecision::WriteAhead(changes) => {
+                self.write_ahead(actor, read_set, changes).await?
+            }
+            UpdateDecision::Write(changes, result) => {
+                match self.commit(actor, read_set, changes, admitted).await? {
+                    Outcome::Committed(revision) => {
+                        return Ok(UpdateStep::Committed(result, revision));
+                    }
+                    Outcome::Refused(current) => read_set.refused(current),
                 }
             }
         }
+        Ok(UpdateStep::Repeat)
     }
 
     /// Commits changes that precede others, and reads their entries again. They were admitted, but
@@ -228,17 +191,18 @@ impl Storage {
         actor: &Actor,
         read_set: &mut ReadSet,
         changes: Vec<ObjectChange>,
-    ) -> Result<(), Status> {
+    ) -> Result<(), StepError> {
         let rows = changes.iter().flat_map(|change| &change.rows);
         let keys: Vec<Key> = rows.map(|row| row.key().clone()).collect();
         let mut admitted = Admitted::none(Namespaces::all());
         match self.commit(actor, read_set, changes, &mut admitted).await? {
             Outcome::Committed(_) => {
-                let read: Vec<Key> = keys.into_iter().filter(|key| read_set.remove(key)).collect();
-                read_set.read(&*self.store, &actor.load, &read, usize::MAX).await
+                let read = read_set.committed(keys);
+                let again = read_set.read(&*self.store, &actor.load, &read, usize::MAX).await;
+                again.map_err(StepError::Failed)
             }
             Outcome::Refused(current) => {
-                current.into_iter().for_each(|each| read_set.replace(&each.key, each.entry));
+                read_set.refused(current);
                 Ok(())
             }
         }
@@ -251,20 +215,21 @@ impl Storage {
         read_set: &ReadSet,
         mut changes: Vec<ObjectChange>,
         admitted: &mut Admitted,
-    ) -> Result<Outcome, Status> {
+    ) -> Result<Outcome, StepError> {
         let charge = changes.first().map(|change| change.charge.clone()).unwrap_or_default();
         let rows = distinct_rows(&mut changes);
         let (guards, term) = (read_set.guards(), actor.term.clone());
         let txn = Txn { guards, changes: rows, charge, term };
-        let outcome = self.commit_within_limits(read_set, txn, admitted).await?;
+        let outcome = self.commit_within_limits(read_set, txn, admitted).await;
         match &outcome {
-            Outcome::Committed(revision) => {
+            Ok(Outcome::Committed(revision)) => {
                 admitted.committed(*revision);
                 self.chain.committed(&changes, *revision);
             }
-            Outcome::Refused(_) => admitted.commit_refused(),
+            Ok(Outcome::Refused(_)) | Err(StepError::Refused(_)) => admitted.commit_refused(),
+            Err(StepError::Failed(_)) => {}
         }
-        Ok(outcome)
+        outcome
     }
 
     /// Commits a transaction, and takes its bytes from the limits of its account if it is stored.
@@ -273,15 +238,15 @@ impl Storage {
         read_set: &ReadSet,
         txn: Txn,
         admitted: &mut Admitted,
-    ) -> Result<Outcome, Status> {
+    ) -> Result<Outcome, StepError> {
         let Some(history) = &self.history else {
             admitted.commit_begun();
-            return self.store.commit(txn).await.map_err(|error| status_of(&error));
+            return self.store.commit(txn).await.map_err(|error| StepError::of_commit(&error));
         };
         let charge = txn.charge.clone();
         let bytes = txn.changes.iter().map(Change::stored_bytes).sum();
         let replaced = read_set.replaced_bytes(&txn.changes);
-        history.admit(&charge, bytes, Instant::now())?;
+        history.admit(&charge, bytes, Instant::now()).map_err(StepError::Refused)?;
         admitted.commit_begun();
         let outcome = self.store.commit(txn).await;
         let now = Instant::now();
@@ -297,13 +262,24 @@ impl Storage {
             ) => history.refund(&charge, bytes, now),
             Err(StoreError::AccountFull { account, usage, needed, .. }) => {
                 history.refund(&charge, bytes, now);
-                admitted.commit_refused();
-                return Err(history.too_much(account, *usage, *needed, now));
+                let refusal = history.too_much(account, *usage, *needed, now);
+                return Err(StepError::Refused(refusal));
             }
             // The transaction may have been stored.
             Err(_) => {}
         }
-        outcome.map_err(|error| status_of(&error))
+        outcome.map_err(|error| StepError::of_commit(&error))
+    }
+}
+
+impl StepError {
+    fn of_commit(error: &StoreError) -> Self {
+        match error {
+            StoreError::Invalid { .. } | StoreError::TooLarge { .. } | StoreError::Full { .. } => {
+                Self::Refused(status_of(error))
+            }
+            _ => Self::Failed(status_of(error)),
+        }
     }
 }
 
@@ -324,13 +300,6 @@ fn distinct_rows(changes: &mut [ObjectChange]) -> Vec<Change> {
 /// The maximum size of further entries that one decision may read, in bytes. Decoded, they take
 /// about ten times as much memory.
 const MAX_READ_BYTES: usize = 16 << 20;
-
-fn reads_too_much(room: usize) -> Status {
-    let text = format!(
-        "the other objects that this write refers to take more than {room} bytes together: split it into several writes"
-    );
-    Status::failure(422, "Invalid", text)
-}
 
 #[cfg(test)]
 mod tests {

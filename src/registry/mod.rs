@@ -23,6 +23,7 @@ pub mod page;
 pub mod permission;
 pub mod pool;
 mod read;
+pub mod read_set;
 pub mod storage_errors;
 pub mod strategy;
 pub mod unreadable;

@@ -21,11 +21,36 @@ impl ReadEntry {
     pub(crate) fn bytes(&self) -> usize {
         if let Self::Found(entry) = self { entry.value.len() } else { 0 }
     }
+
+    /// The revision of the value; none if there is none.
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        match self {
+            Self::Missing => None,
+            Self::Found(Entry { revision, .. }) | Self::Damaged(revision) => Some(*revision),
+        }
+    }
 }
 
 impl From<Option<Entry>> for ReadEntry {
     fn from(entry: Option<Entry>) -> Self {
         entry.map_or(Self::Missing, Self::Found)
+    }
+}
+
+/// The entry of a key that the store has in memory, which may be outdated; none if there is none, or
+/// if a request that holds `held` bytes of other entries must reserve memory for it first.
+pub(crate) fn cached(
+    store: &dyn Store,
+    load: &Workload,
+    key: &Key,
+    held: usize,
+) -> Option<ReadEntry> {
+    match store.get_cached(key)? {
+        Lookup::Missing => Some(ReadEntry::Missing),
+        Lookup::Found(entry) if load.fits(held + entry.value.len()) => {
+            Some(ReadEntry::Found(entry))
+        }
+        Lookup::Found(_) | Lookup::Unchanged => None,
     }
 }
 

@@ -6,9 +6,9 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::DeleteOptions;
 
-use super::guaranteed_update::ReadSet;
 use super::object_change::ObjectChange;
 use super::object_store::ObjectStore;
+use super::read_set::ReadSet;
 use crate::meta::{GroupResource, Kind, Status, field};
 use crate::registry::actor::Actor;
 use crate::registry::read::{self, ReadEntry};

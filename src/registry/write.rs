@@ -12,11 +12,12 @@ use crate::registry::admission::attributes::{
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions, NoCompanions};
 use crate::registry::dependencies::DependencyState;
-use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::guaranteed_update::{UpdateDecision, UpdateOutcome};
 use crate::registry::metadata;
 use crate::registry::object_change::WriteEffect;
 use crate::registry::object_store::ObjectStore;
 use crate::registry::permission::Permission;
+use crate::registry::read_set::ReadSet;
 use crate::registry::strategy::{Dependency, Strategy, UpdateStrategy};
 use crate::registry::unreadable::ObjectState;
 #[cfg(doc)]

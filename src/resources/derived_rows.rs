@@ -11,8 +11,9 @@ use crate::api::Image;
 use crate::meta::{Status, Time};
 use crate::registry::actor::Actor;
 use crate::registry::admission::chain::Admitted;
-use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::guaranteed_update::{UpdateDecision, UpdateOutcome};
 use crate::registry::object_change::{ObjectChange, WriteEffect};
+use crate::registry::read_set::ReadSet;
 use crate::registry::workload::Workload;
 use crate::store::{Change, Charge, Key, ReadPoint};
 

@@ -5,10 +5,10 @@ use crate::api::{GROUP, ImageStream};
 use crate::domain::import::ImportSources;
 use crate::machinery::json;
 use crate::meta::{GroupResource, Status};
-use crate::registry::guaranteed_update::ReadSet;
 use crate::registry::history_limit;
 use crate::registry::keys;
 use crate::registry::object_change::{ObjectChange, WriteEffect};
+use crate::registry::read_set::ReadSet;
 use crate::store::{Change, Charge, Entry, Key};
 
 const RESOURCE: GroupResource<'static> = GroupResource { group: GROUP, name: "importsources" };

@@ -104,6 +104,16 @@ pub trait Store: Send + Sync + 'static {
         self.get(key, known)
     }
 
+    /// The entry of a key that this process has in memory, or [`Lookup::Missing`] if the key had no
+    /// value; `None` if only [`Store::get`] can tell.
+    ///
+    /// A later commit may have replaced it, so only a transaction that guards the key may depend on
+    /// it.
+    fn get_cached(&self, key: &Key) -> Option<Lookup> {
+        let _ = key;
+        None
+    }
+
     /// The entries under a prefix in the order of their keys, as of one revision.
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>>;
 

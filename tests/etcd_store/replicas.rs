@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagestream_apiserver::store::{
-    At, Change, Current, EtcdCompaction, Guard, Lookup, Outcome, StoreError, TermGuard, Txn,
+    At, Change, Current, Entry, EtcdCompaction, Guard, Lookup, Outcome, StoreError, TermGuard, Txn,
     WatchError,
 };
 use tokio::time::timeout;
@@ -180,4 +180,53 @@ async fn write_of_a_term_is_refused_after_its_end() {
     assert_eq!(&*lab.store().entry("/a").await.unwrap().value, b"1");
     within(second.store.commit(write(&term.guard(), "3"))).await.unwrap();
     assert_eq!(&*lab.store().entry("/a").await.unwrap().value, b"3");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn guard_on_an_entry_in_memory_detects_newer_commits() {
+    let lab = EtcdLab::<1>::start().await;
+    let (first, second) = (lab.store(), second(&lab).await);
+    let at = key("/a");
+    first.make(vec![put("/a", "0")]).await;
+    // A read keeps the value in memory.
+    let mut latest = first.entry("/a").await.unwrap();
+    let mut outdated = 0;
+    for round in 1..200 {
+        if round % 2 == 0 {
+            second.make(vec![put("/a", &round.to_string())]).await;
+            latest = second.entry("/a").await.unwrap();
+        }
+        let Some(Lookup::Found(cached)) = first.get_cached(&at) else { continue };
+        let guard = Guard::Unchanged(at.clone(), cached.revision);
+        match first.attempt(vec![guard], vec![put("/a", &format!("own {round}"))]).await {
+            Outcome::Committed(revision) => {
+                assert_eq!(cached, latest, "round {round}: an outdated guard held");
+                let value = format!("own {round}").into_bytes().into();
+                latest = Entry { key: at.clone(), value, revision };
+                let own = first.get_cached(&at);
+                assert_eq!(own, Some(Lookup::Found(latest.clone())), "an own commit is known");
+            }
+            Outcome::Refused(current) => {
+                outdated += 1;
+                let entry = Some(latest.clone());
+                assert_eq!(current, [Current { key: at.clone(), entry }]);
+            }
+        }
+    }
+    println!("{outdated} entries were outdated");
+    let Lookup::Found(read) = within(first.get(&at, None)).await.unwrap() else { panic!() };
+    assert_eq!(read, latest);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn key_without_a_value_is_known_as_missing() {
+    let lab = EtcdLab::<1>::start().await;
+    let store = lab.store();
+    let made = store.make(vec![put("/a", "1")]).await;
+    assert_eq!(store.get_cached(&key("/none")), Some(Lookup::Missing));
+    // Its value was never read.
+    let cached = store.get_cached(&key("/a"));
+    assert!(matches!(cached, None | Some(Lookup::Missing)), "{cached:?}");
+    let entry = store.entry("/a").await.unwrap();
+    assert_eq!((entry.revision, store.get_cached(&key("/a"))), (made, Some(Lookup::Found(entry))));
 }

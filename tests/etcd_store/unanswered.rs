@@ -82,3 +82,16 @@ async fn own_write_is_found_after_a_lost_answer() {
     pair.front.link.reset().await;
     assert_eq!(revision(own.await.unwrap()), applied);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_in_memory_are_hidden_after_a_failure() {
+    let pair = Pair::start().await;
+    let made = revision(within(pair.behind_link.commit(pair.put())).await.unwrap());
+    let read = within(pair.behind_link.get(&pair.key, None)).await.unwrap();
+    assert!(matches!(&read, Lookup::Found(entry) if entry.revision == made), "{read:?}");
+    assert_eq!(pair.behind_link.get_cached(&pair.key), Some(read));
+    pair.front.link.set(Condition::Held);
+    within(pair.behind_link.current()).await.unwrap_err();
+    // So a write begins with a read, and its failure shows that nothing was written.
+    assert_eq!(pair.behind_link.get_cached(&pair.key), None);
+}

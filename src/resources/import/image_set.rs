@@ -7,7 +7,7 @@ use crate::domain::import;
 use crate::meta::{ObjectMeta, Status, Time};
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions};
-use crate::registry::guaranteed_update::ReadSet;
+use crate::registry::read_set::ReadSet;
 use crate::resources::Catalog;
 use crate::resources::stored_image::StoredImage;
 use crate::store::{Key, Revision};

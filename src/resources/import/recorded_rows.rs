@@ -8,7 +8,7 @@ use crate::domain::import::ImportSource;
 use crate::meta::Status;
 use crate::registry::admission::chain::Admitted;
 use crate::registry::companions::{CompanionDecision, Companions};
-use crate::registry::guaranteed_update::ReadSet;
+use crate::registry::read_set::ReadSet;
 use crate::resources::import_sources::{self, SourcesRow};
 
 /// The rows of an import.

@@ -18,11 +18,12 @@ use crate::meta::{
 };
 use crate::registry::actor::Actor;
 use crate::registry::admission::chain::Admitted;
-use crate::registry::guaranteed_update::{ReadSet, UpdateDecision, UpdateOutcome};
+use crate::registry::guaranteed_update::{UpdateDecision, UpdateOutcome};
 use crate::registry::history_limit;
 use crate::registry::metadata;
 use crate::registry::object_change::{ObjectChange, WriteEffect};
 use crate::registry::object_store::ObjectStore;
+use crate::registry::read_set::ReadSet;
 use crate::registry::strategy::Strategy;
 use crate::resources::catalog::Catalog;
 use crate::resources::openshift_layout::StoredForm;

@@ -175,9 +175,14 @@ impl Feed {
         }
     }
 
+    /// Returns true once the index is loaded.
+    pub(super) fn is_loaded(&self) -> bool {
+        self.progress.borrow().position > 0
+    }
+
     /// The state of a key.
     pub(super) fn indexed(&self, key: &Key) -> Indexed {
-        if self.progress.borrow().position == 0 {
+        if !self.is_loaded() {
             return Indexed::Unknown;
         }
         self.state.read().index.get(key).map_or(Indexed::Missing, |revision| Indexed::At(*revision))
@@ -212,6 +217,25 @@ impl Feed {
     pub(super) fn cache(&self, entry: &Entry) {
         if entry.value.len() <= MAX_CACHED_VALUE {
             self.values.insert(entry.key.clone(), entry.clone());
+        }
+    }
+
+    /// Takes over the values that a commit of this replica has put, before the watch delivers them,
+    /// as far as older ones are in memory.
+    pub(super) fn committed(&self, changes: &[Change], revision: Revision) {
+        for change in changes {
+            if let Change::Put(key, value) = change {
+                let entry = Entry { key: key.clone(), value: value.clone(), revision };
+                replace_cached(&self.values, &entry);
+            }
+        }
+    }
+
+    /// Takes over the current state of a key that etcd has returned.
+    pub(super) fn refresh(&self, key: &Key, entry: Option<&Entry>) {
+        match entry {
+            Some(entry) => replace_cached(&self.values, entry),
+            None => drop(self.values.remove(key)),
         }
     }
 
@@ -331,9 +355,7 @@ impl ReplicaState {
             match event {
                 Event::Put { entry, .. } => {
                     self.index.insert(entry.key.clone(), entry.revision);
-                    if values.peek(&entry.key).is_some() {
-                        values.insert(entry.key.clone(), entry.clone());
-                    }
+                    replace_cached(values, entry);
                 }
                 Event::Delete { key, .. } => {
                     self.index.remove(key);
@@ -375,6 +397,14 @@ impl FollowedFate {
     }
 }
 
+/// Replaces an older value in memory. One of the same revision is replaced too, because the window
+/// shares the memory of the new one.
+fn replace_cached(values: &Cache<Key, Entry, ValueWeighter>, entry: &Entry) {
+    if values.peek(&entry.key).is_some_and(|cached| cached.revision <= entry.revision) {
+        values.insert(entry.key.clone(), entry.clone());
+    }
+}
+
 /// The first text behind all that begin with a prefix; `None` if there is none.
 fn end_of(prefix: &str) -> Option<String> {
     let mut end = prefix.to_owned();
@@ -399,74 +429,4 @@ impl Weighter<Key, Entry> for ValueWeighter {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn put(key: &str, at: u64) -> Event {
-        let entry = Entry { key: Key::new(key), value: "value".into(), revision: Revision(at) };
-        Event::Put { entry, previous: None }
-    }
-
-    fn commit(at: u64, events: Vec<Event>, write: WriteId) -> EtcdCommit {
-        EtcdCommit { revision: Revision(at), events, write: Some(write), moves_fence: false }
-    }
-
-    fn loaded(keys: &[&str]) -> LoadedState {
-        let index = keys.iter().map(|key| (Key::new(*key), Revision(3))).collect();
-        LoadedState { index, position: 5, revision: Revision(4), first: Revision(2), fence: 2 }
-    }
-
-    #[tokio::test]
-    async fn index_follows_the_commits_after_it_was_loaded() {
-        let feed = Feed::new(CountedRevisions::Own);
-        let key = Key::new("/a");
-        assert_eq!(feed.indexed(&key), Indexed::Unknown);
-        feed.load(loaded(&["/a"]));
-        assert_eq!(feed.indexed(&key), Indexed::At(Revision(3)));
-        feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
-        assert_eq!(feed.indexed(&key), Indexed::At(Revision(6)));
-        assert!(feed.reaches(Duration::ZERO, |now| now.revision >= Revision(6)).await);
-        assert!(!feed.reaches(Duration::ZERO, |now| now.revision >= Revision(7)).await);
-        let previous = Entry { key: key.clone(), value: "value".into(), revision: Revision(6) };
-        let delete = Event::Delete { key: key.clone(), revision: Revision(7), previous };
-        feed.apply(vec![commit(7, vec![delete], 2)]);
-        assert_eq!(feed.indexed(&key), Indexed::Missing);
-    }
-
-    #[test]
-    fn cached_value_follows_its_key_and_others_stay_out() {
-        let feed = Feed::new(CountedRevisions::Own);
-        feed.load(loaded(&["/a", "/b"]));
-        let Event::Put { entry, .. } = put("/a", 3) else { unreachable!() };
-        feed.cache(&entry);
-        feed.apply(vec![commit(6, vec![put("/a", 6), put("/b", 6)], 1)]);
-        assert_eq!(feed.cached(&entry.key).unwrap().revision, Revision(6));
-        assert_eq!(feed.cached(&Key::new("/b")), None);
-    }
-
-    #[test]
-    fn fate_of_a_write_is_unknown_after_missed_events() {
-        let feed = Feed::new(CountedRevisions::Own);
-        feed.load(loaded(&[]));
-        feed.follow(1, WriteMark::WriteId);
-        feed.follow(2, WriteMark::WriteId);
-        feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
-        assert_eq!(feed.fate(1), WriteFate::Applied(Revision(6)));
-        assert_eq!(feed.fate(2), WriteFate::Unseen);
-        feed.load(loaded(&[]));
-        assert_eq!(feed.unfollow(1), WriteFate::Applied(Revision(6)));
-        assert_eq!(feed.unfollow(2), WriteFate::Unknown);
-    }
-
-    #[test]
-    fn last_key_stays_under_its_prefix() {
-        let feed = Feed::new(CountedRevisions::Own);
-        feed.load(loaded(&["/a/1", "/a/\u{10ffff}x", "/b"]));
-        let last = |prefix| feed.last_key(prefix, Revision(4)).unwrap();
-        assert_eq!(last("/a/"), Some(Key::new("/a/\u{10ffff}x")));
-        assert_eq!(last("/a/\u{10ffff}"), Some(Key::new("/a/\u{10ffff}x")));
-        assert_eq!(last(""), Some(Key::new("/b")));
-        assert_eq!(last("/c"), None);
-        assert_eq!(feed.last_key("", Revision(3)), None);
-    }
-}
+mod tests;

@@ -21,6 +21,8 @@
 //! that wait, see `shared_call`. Once the feed has reached that revision, its index tells whether
 //! the known value is current. Other reads are linearizable.
 //!
+//! *Writes* decide from values in memory, see `Store::get_cached`. Their guards detect outdated ones.
+//!
 //! *Members.* Each has its own client, see `members`. Requests that may be repeated go to a second
 //! member when the first one does not answer soon. The watch of the feed resumes on another member.
 //!
@@ -42,6 +44,7 @@ mod log_reader;
 mod member_version;
 mod members;
 mod own_keys;
+mod quorum_sign;
 mod read;
 mod replica;
 mod request;

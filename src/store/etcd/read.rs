@@ -54,22 +54,23 @@ impl Replica {
         known: Option<Revision>,
         point: &ReadPoint,
     ) -> Result<Option<Lookup>, StoreError> {
-        let lookup = |indexed, cached: Option<Entry>| match indexed {
+        let lookup = || match self.feed.indexed(key) {
             Indexed::Missing => Some(Lookup::Missing),
             Indexed::At(revision) if Some(revision) == known => Some(Lookup::Unchanged),
             Indexed::At(revision) => {
+                let cached = self.feed.cached(key);
                 cached.filter(|cached| cached.revision == revision).map(Lookup::Found)
             }
             Indexed::Unknown => None,
         };
-        // The freshness check is wasted on a key whose value must be read anyway.
-        if !self.layout.is_watched(key.as_str())
-            || lookup(self.feed.indexed(key), self.feed.cached(key)).is_none()
-        {
+        if !self.layout.is_watched(key.as_str()) || !self.feed.is_loaded() {
             return Ok(None);
         }
         let latest = match point.get() {
             Some(revision) => self.latest_of(revision),
+            // The freshness check is wasted on a key whose value must be read anyway. A known value
+            // is most probably current.
+            None if known.is_none() && lookup().is_none() => return Ok(None),
             None => self.fresh().await?,
         };
         if !self.reach_latest(latest).await {
@@ -78,7 +79,25 @@ impl Replica {
         if matches!(latest, LatestRevision::Marked(_)) || self.layout.is_shared() {
             point.begin(latest.revision());
         }
-        Ok(lookup(self.feed.indexed(key), self.feed.cached(key)))
+        Ok(lookup())
+    }
+
+    /// The entry of a key in memory, which may be outdated; `None` if it is not there, or while it is
+    /// not known whether a quorum answers. Then a write finds out with its reads, whose failure
+    /// shows that nothing was written.
+    pub(super) fn get_cached(&self, key: &Key) -> Option<Lookup> {
+        if !self.layout.is_watched(key.as_str()) || !self.quorum.is_expected() {
+            return None;
+        }
+        match self.feed.indexed(key) {
+            Indexed::Unknown => None,
+            Indexed::Missing => Some(Lookup::Missing),
+            // Commits of this replica are newer than the index.
+            Indexed::At(revision) => {
+                let cached = self.feed.cached(key)?;
+                (cached.revision >= revision).then_some(Lookup::Found(cached))
+            }
+        }
     }
 
     /// Reads a key with a quorum.

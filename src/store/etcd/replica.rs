@@ -14,6 +14,7 @@ use super::feed::{CountedRevisions, Feed, FeedProgress};
 use super::layout::Layout;
 use super::members::Members;
 use super::own_keys::{LatestRevision, OwnKeys};
+use super::quorum_sign::QuorumSign;
 use super::shared_call::SharedCall;
 use super::space::EtcdSpace;
 
@@ -28,6 +29,8 @@ pub(super) struct Replica {
     pub(super) space: Arc<EtcdSpace>,
     /// Reads the latest revision; `None` before the store is created.
     latest: SharedCall<Option<LatestRevision>>,
+    /// The last answer of a quorum.
+    pub(super) quorum: Arc<QuorumSign>,
     /// Moves the fence, and returns its new revision in etcd.
     pub(super) fence: SharedCall<i64>,
 }
@@ -37,11 +40,12 @@ impl Replica {
     pub(super) fn new(options: &EtcdOptions, observer: Observer) -> Self {
         let layout = Arc::new(Layout::new(&options.prefix, options.shared.clone()));
         let members = Arc::new(Members::new(options));
-        let reader = (members.clone(), layout.clone());
+        let quorum = Arc::new(QuorumSign::default());
+        let reader = (members.clone(), layout.clone(), quorum.clone());
         let latest = SharedCall::start(move || {
-            let (members, layout) = reader.clone();
+            let (members, layout, quorum) = reader.clone();
             async move {
-                let own = OwnKeys::read(&members, &layout).await?;
+                let own = quorum.record(OwnKeys::read(&members, &layout).await)?;
                 Ok(own.map(|own| own.latest))
             }
         });
@@ -55,7 +59,8 @@ impl Replica {
             true => CountedRevisions::All,
             false => CountedRevisions::Own,
         };
-        Self { layout, members, feed: Arc::new(Feed::new(counted)), space, latest, fence }
+        let feed = Arc::new(Feed::new(counted));
+        Self { layout, members, feed, space, latest, quorum, fence }
     }
 
     /// The latest revision. All readers that wait share one linearizable read of two small keys.

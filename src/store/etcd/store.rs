@@ -144,6 +144,10 @@ impl Store for Etcd {
         Box::pin(self.replica.get(key, known, point))
     }
 
+    fn get_cached(&self, key: &Key) -> Option<Lookup> {
+        self.replica.get_cached(key)
+    }
+
     fn range(&self, range: Range) -> BoxFuture<'_, Result<Page, StoreError>> {
         Box::pin(async move { self.replica.range(&range).await })
     }

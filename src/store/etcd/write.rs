@@ -94,7 +94,10 @@ impl Replica {
                 false => self.try_delete(txn, form).await?,
             };
             match attempt {
-                Attempt::Done(outcome) => return Ok(outcome),
+                Attempt::Done(outcome) => {
+                    self.update_cached(txn, &outcome);
+                    return Ok(outcome);
+                }
                 Attempt::NoSpace if has_space && only_deletes => has_space = false,
                 Attempt::NoSpace => return Err(self.space.used_up()),
                 Attempt::NotApplied if Instant::now() < deadline => {}
@@ -104,6 +107,16 @@ impl Replica {
                     return Err(CallError::other(reason).into());
                 }
             }
+        }
+    }
+
+    /// Takes over what an outcome shows of values in memory, before the watch does.
+    fn update_cached(&self, txn: &Txn, outcome: &Outcome) {
+        match outcome {
+            Outcome::Committed(revision) => self.feed.committed(&txn.changes, *revision),
+            Outcome::Refused(current) => current
+                .iter()
+                .for_each(|Current { key, entry }| self.feed.refresh(key, entry.as_ref())),
         }
     }
 
@@ -154,7 +167,9 @@ impl Replica {
         mark: TxnMark,
     ) -> Result<TxnResponse, CallError> {
         let request = request::request(&self.layout, txn, form, mark, self.feed.fence());
-        self.members.call_once(|mut clients| async move { clients.kv.txn(request).await }).await
+        let sent =
+            self.members.call_once(|mut clients| async move { clients.kv.txn(request).await });
+        self.quorum.record(sent.await)
     }
 
     /// The meaning of a response to a transaction.

@@ -1,0 +1,71 @@
+//! The index and the fates of writes.
+
+use super::*;
+
+fn put(key: &str, at: u64) -> Event {
+    let entry = Entry { key: Key::new(key), value: "value".into(), revision: Revision(at) };
+    Event::Put { entry, previous: None }
+}
+
+fn commit(at: u64, events: Vec<Event>, write: WriteId) -> EtcdCommit {
+    EtcdCommit { revision: Revision(at), events, write: Some(write), moves_fence: false }
+}
+
+fn loaded(keys: &[&str]) -> LoadedState {
+    let index = keys.iter().map(|key| (Key::new(*key), Revision(3))).collect();
+    LoadedState { index, position: 5, revision: Revision(4), first: Revision(2), fence: 2 }
+}
+
+#[tokio::test]
+async fn index_follows_the_commits_after_it_was_loaded() {
+    let feed = Feed::new(CountedRevisions::Own);
+    let key = Key::new("/a");
+    assert_eq!(feed.indexed(&key), Indexed::Unknown);
+    feed.load(loaded(&["/a"]));
+    assert_eq!(feed.indexed(&key), Indexed::At(Revision(3)));
+    feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
+    assert_eq!(feed.indexed(&key), Indexed::At(Revision(6)));
+    assert!(feed.reaches(Duration::ZERO, |now| now.revision >= Revision(6)).await);
+    assert!(!feed.reaches(Duration::ZERO, |now| now.revision >= Revision(7)).await);
+    let previous = Entry { key: key.clone(), value: "value".into(), revision: Revision(6) };
+    let delete = Event::Delete { key: key.clone(), revision: Revision(7), previous };
+    feed.apply(vec![commit(7, vec![delete], 2)]);
+    assert_eq!(feed.indexed(&key), Indexed::Missing);
+}
+
+#[test]
+fn cached_value_follows_its_key_and_others_stay_out() {
+    let feed = Feed::new(CountedRevisions::Own);
+    feed.load(loaded(&["/a", "/b"]));
+    let Event::Put { entry, .. } = put("/a", 3) else { unreachable!() };
+    feed.cache(&entry);
+    feed.apply(vec![commit(6, vec![put("/a", 6), put("/b", 6)], 1)]);
+    assert_eq!(feed.cached(&entry.key).unwrap().revision, Revision(6));
+    assert_eq!(feed.cached(&Key::new("/b")), None);
+}
+
+#[test]
+fn fate_of_a_write_is_unknown_after_missed_events() {
+    let feed = Feed::new(CountedRevisions::Own);
+    feed.load(loaded(&[]));
+    feed.follow(1, WriteMark::WriteId);
+    feed.follow(2, WriteMark::WriteId);
+    feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
+    assert_eq!(feed.fate(1), WriteFate::Applied(Revision(6)));
+    assert_eq!(feed.fate(2), WriteFate::Unseen);
+    feed.load(loaded(&[]));
+    assert_eq!(feed.unfollow(1), WriteFate::Applied(Revision(6)));
+    assert_eq!(feed.unfollow(2), WriteFate::Unknown);
+}
+
+#[test]
+fn last_key_stays_under_its_prefix() {
+    let feed = Feed::new(CountedRevisions::Own);
+    feed.load(loaded(&["/a/1", "/a/\u{10ffff}x", "/b"]));
+    let last = |prefix| feed.last_key(prefix, Revision(4)).unwrap();
+    assert_eq!(last("/a/"), Some(Key::new("/a/\u{10ffff}x")));
+    assert_eq!(last("/a/\u{10ffff}"), Some(Key::new("/a/\u{10ffff}x")));
+    assert_eq!(last(""), Some(Key::new("/b")));
+    assert_eq!(last("/c"), None);
+    assert_eq!(feed.last_key("", Revision(3)), None);
+}
