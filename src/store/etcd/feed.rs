@@ -16,10 +16,10 @@ use super::commit_log::{EtcdCommit, EventWindow, WriteId, revision};
 
 /// Memory for the latest events, in bytes. Watchers that are further behind read from etcd.
 const WINDOW_BYTES: usize = 8 << 20;
-/// Memory for values, in bytes.
-const CACHE_BYTES: u64 = 16 << 20;
+/// Memory for values, in bytes: those that writes read, above all the streams that are pushed to.
+const CACHE_BYTES: u64 = 8 << 20;
 /// The number of values that the cache is laid out for.
-const CACHE_ENTRIES: usize = 4096;
+const CACHE_ENTRIES: usize = 1024;
 /// The largest value that is kept in memory, in bytes.
 const MAX_CACHED_VALUE: usize = 1 << 20;
 

@@ -40,11 +40,10 @@ impl Replica {
         }
         let Some(entry) = self.read(key).await? else { return Ok(Lookup::Missing) };
         point.record(entry.revision);
-        if Some(entry.revision) == known {
-            return Ok(Lookup::Unchanged);
-        }
-        self.feed.cache(&entry);
-        Ok(Lookup::Found(entry))
+        Ok(match Some(entry.revision) == known {
+            true => Lookup::Unchanged,
+            false => Lookup::Found(entry),
+        })
     }
 
     /// The current state of a key without a transfer of its value; `None` if the value is needed.

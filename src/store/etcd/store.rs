@@ -132,7 +132,13 @@ impl Store for Etcd {
         key: &'a Key,
         known: Option<Revision>,
     ) -> BoxFuture<'a, Result<Lookup, StoreError>> {
-        Box::pin(async move { self.replica.get(key, known, &ReadPoint::default()).await })
+        Box::pin(async move {
+            let found = self.replica.get(key, known, &ReadPoint::default()).await?;
+            if let Lookup::Found(entry) = &found {
+                self.replica.feed.cache(entry);
+            }
+            Ok(found)
+        })
     }
 
     fn get_since<'a>(
@@ -141,6 +147,7 @@ impl Store for Etcd {
         known: Option<Revision>,
         point: &'a ReadPoint,
     ) -> BoxFuture<'a, Result<Lookup, StoreError>> {
+        // Callers that share a point have caches of their own.
         Box::pin(self.replica.get(key, known, point))
     }
 
