@@ -1,8 +1,12 @@
-//! Client of HTTP/2 with one connection, as kube-apiserver has to an aggregated server.
+//! Client of HTTP/2 with many streams on a connection, as kube-apiserver has to an aggregated
+//! server.
 
 use std::net::SocketAddr;
 
-use anyhow::Context;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, ensure};
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, TryStreamExt};
 use http::{Request, header};
@@ -11,6 +15,7 @@ use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::runtime::Builder;
 
+use crate::caller::Caller;
 use crate::figures::{Figures, Latencies};
 use crate::process::Process;
 use crate::questions::Questions;
@@ -62,16 +67,98 @@ fn requests(
     address: SocketAddr,
 ) -> anyhow::Result<Vec<Request<Empty<Bytes>>>> {
     let caller = questions.scenario.caller();
-    let request = |number| {
-        let mut request = Request::get(format!("https://{address}{}", questions.path(number)))
-            .header(header::USER_AGENT, AGENT)
-            .header(header::ACCEPT, JSON);
-        for (name, value) in caller.headers() {
-            request = request.header(name, value);
+    (0..questions.len()).map(|number| get(address, &questions.path(number), caller)).collect()
+}
+
+fn get(address: SocketAddr, path: &str, caller: Caller) -> anyhow::Result<Request<Empty<Bytes>>> {
+    let mut request = Request::get(format!("https://{address}{path}"))
+        .header(header::USER_AGENT, AGENT)
+        .header(header::ACCEPT, JSON);
+    for (name, value) in caller.headers() {
+        request = request.header(name, value);
+    }
+    Ok(request.body(Empty::new())?)
+}
+
+/// Watches of one path, with as many streams on each connection. Each connection has a thread.
+pub(crate) struct Watches<'a> {
+    pub(crate) connector: &'a Connector,
+    pub(crate) address: SocketAddr,
+    pub(crate) path: &'a str,
+    pub(crate) connections: usize,
+    pub(crate) streams: usize,
+    /// Deadline for all watches together.
+    pub(crate) limit: Duration,
+}
+
+/// Reader of a watch.
+pub(crate) trait WatchReader: Send {
+    /// Records that the response has begun.
+    fn begin(&self);
+
+    /// Reads a line and returns false after the last one.
+    fn read(&mut self, line: &[u8]) -> bool;
+}
+
+impl Watches<'_> {
+    /// Opens the watches, and returns their readers when all of them have read their last line.
+    ///
+    /// # Errors
+    /// A response with another status than 200, a watch that ends early, or a failure of a
+    /// connection.
+    pub(crate) fn read<R: WatchReader>(
+        &self,
+        reader: impl Fn() -> R + Sync,
+    ) -> anyhow::Result<Vec<R>> {
+        thread::scope(|scope| {
+            let start = |_| scope.spawn(|| self.read_on_connection(&reader));
+            let threads: Vec<_> = (0..self.connections).map(start).collect();
+            let mut readers = Vec::with_capacity(self.connections * self.streams);
+            for thread in threads {
+                readers.extend(thread.join().map_err(|_| anyhow!("a watcher panicked"))??);
+            }
+            Ok(readers)
+        })
+    }
+
+    fn read_on_connection<R: WatchReader>(
+        &self,
+        reader: &impl Fn() -> R,
+    ) -> anyhow::Result<Vec<R>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let sender = connect(self.connector, self.address).await?;
+            let watch = |_| self.read_on_stream(sender.clone(), reader());
+            let streams: FuturesUnordered<_> = (0..self.streams).map(watch).collect();
+            tokio::time::timeout(self.limit, streams.try_collect::<Vec<_>>())
+                .await
+                .with_context(|| format!("not done after {:?}", self.limit))?
+        })
+    }
+
+    async fn read_on_stream<R: WatchReader>(
+        &self,
+        mut sender: Sender,
+        mut reader: R,
+    ) -> anyhow::Result<R> {
+        sender.ready().await?;
+        let request = get(self.address, self.path, Caller::FrontProxy)?;
+        let response = sender.send_request(request).await?;
+        ensure!(response.status() == 200, "the status of a watch is {}", response.status());
+        reader.begin();
+        let (mut body, mut rest) = (response.into_body(), Vec::new());
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else { continue };
+            rest.extend_from_slice(&data);
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                if !reader.read(&rest[..end]) {
+                    return Ok(reader);
+                }
+                rest.drain(..=end);
+            }
         }
-        Ok(request.body(Empty::new())?)
-    };
-    (0..questions.len()).map(request).collect()
+        Err(anyhow!("a watch ended early"))
+    }
 }
 
 async fn connect(connector: &Connector, address: SocketAddr) -> anyhow::Result<Sender> {

@@ -159,33 +159,6 @@ impl Connection {
         }
     }
 
-    /// Sends a request and reads lines of its response, including head and chunk sizes, until the
-    /// reader returns false.
-    pub(crate) async fn listen(
-        &mut self,
-        request: &[u8],
-        mut on_line: impl FnMut(&[u8]) -> bool,
-    ) -> io::Result<()> {
-        self.send(request).await?;
-        let mut filled = 0;
-        loop {
-            let before = filled;
-            filled += self.read(filled).await?;
-            let mut done = 0;
-            while let Some(end) =
-                self.buffer[done.max(before)..filled].iter().position(|byte| *byte == b'\n')
-            {
-                let end = done.max(before) + end + 1;
-                if !on_line(&self.buffer[done..end]) {
-                    return Ok(());
-                }
-                done = end;
-            }
-            self.buffer.copy_within(done..filled, 0);
-            filled -= done;
-        }
-    }
-
     async fn read(&mut self, filled: usize) -> io::Result<usize> {
         if filled == self.buffer.len() {
             self.buffer.resize(2 * filled, 0);

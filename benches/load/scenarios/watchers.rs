@@ -1,4 +1,4 @@
-//! Many watchers of streams of about 1 kB: the highest write rate at which 99 % of all events
+//! Many watchers of streams of about 1 kB, through the front proxy: the highest write rate at which 99 % of all events
 //! arrive within a second, the delay from the due time of a write to the read of its event at that
 //! rate, and the cost of an event.
 
@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, ensure};
-use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
 
 use crate::bench::Bench;
@@ -15,12 +14,14 @@ use crate::caller::Caller;
 use crate::client_pool::ClientPool;
 use crate::comparison::{Comparison, Side};
 use crate::figures::{Figures, Latencies};
+use crate::multiplexed::{WatchReader, Watches};
 use crate::process::Process;
 use crate::turn::{GLANCE, nanos};
 use crate::usage::{Sample, resident_mib};
-use crate::wire;
+use crate::wire::{self, Connector};
 
 const STREAMS: &str = "/apis/image.openshift.io/v1/namespaces/load/imagestreams";
+const WATCH: &str = "/apis/image.openshift.io/v1/namespaces/load/imagestreams?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan";
 /// Stream that is written. The watches cover the whole namespace; its other streams do not change.
 const NAME: &str = "watched";
 /// Annotation with the number and the due time of a write, in nanoseconds from the start.
@@ -29,6 +30,8 @@ const MARK: &[u8] = br#""load/mark":""#;
 const PADDING: usize = 600;
 /// Maximum 99th percentile of the delay, in microseconds.
 const MOST_DELAY: f64 = 1e6;
+/// Number of HTTP/2 connections that the watches share.
+const CONNECTIONS: usize = 2;
 /// First rate, in writes per second; each further rate is half as high again.
 const FIRST_RATE: u32 = 10;
 /// Deadline for the last events.
@@ -50,8 +53,7 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
         ensure!(connection.exchange(&create).await?.status == 201, "the stream is not created");
         Ok(())
     })?;
-    raise_descriptors();
-    let readers = ClientPool { connections: watchers, ..bench.pool.clone() };
+    let readers = bench.site.connector(Caller::FrontProxy)?;
     let mut best: Option<Figures> = None;
     let mut rate = FIRST_RATE;
     loop {
@@ -59,6 +61,7 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
             server: &server,
             writer: &writer,
             readers: &readers,
+            watchers,
             rate,
             time: bench.times().window,
         };
@@ -77,18 +80,12 @@ fn turn(bench: &Bench) -> anyhow::Result<Figures> {
     }
 }
 
-/// Each watcher is an open socket of this process; the first one over the limit reports the error.
-fn raise_descriptors() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
-}
-
 /// One write rate.
 struct Step<'a> {
     server: &'a Process,
     writer: &'a ClientPool,
-    readers: &'a ClientPool,
+    readers: &'a Connector,
+    watchers: usize,
     rate: u32,
     time: Duration,
 }
@@ -101,32 +98,30 @@ impl Step<'_> {
         let (start, arrived) = (Instant::now(), AtomicUsize::new(0));
         let limit = 2 * PATIENCE + self.time;
         thread::scope(|scope| {
-            let watching = scope.spawn(|| {
-                self.readers.run(self.server.address, limit, async |connection, _| {
-                    let path =
-                        format!("{STREAMS}?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan");
-                    let mut seen = Seen { start, writes, next: 0, delays: Vec::with_capacity(writes) };
-                    let mut is_there = false;
-                    let on_line = |line: &[u8]| {
-                        if !std::mem::replace(&mut is_there, true) {
-                            arrived.fetch_add(1, Ordering::Relaxed);
-                        }
-                        seen.read(line)
-                    };
-                    connection.listen(&wire::get(&path, Caller::Token), on_line).await?;
-                    ensure!(seen.next == writes, "a watcher saw {} of {writes} writes", seen.next);
-                    Ok(seen.delays)
-                })
-            });
-            while arrived.load(Ordering::Relaxed) < self.readers.connections
-                && !watching.is_finished()
-            {
+            let watches = Watches {
+                connector: self.readers,
+                address: self.server.address,
+                path: WATCH,
+                connections: CONNECTIONS,
+                streams: self.watchers / CONNECTIONS,
+                limit,
+            };
+            let reader = || Seen {
+                start,
+                writes,
+                arrived: &arrived,
+                next: 0,
+                delays: Vec::with_capacity(writes),
+            };
+            let watching = scope.spawn(move || watches.read(reader));
+            while arrived.load(Ordering::Relaxed) < self.watchers && !watching.is_finished() {
                 thread::sleep(GLANCE);
             }
             let before = Sample::take(&self.server.ids())?;
             let written = self.write(writes, start, limit);
-            let delays = watching.join().map_err(|_| anyhow!("the watchers panicked"))??;
+            let seen = watching.join().map_err(|_| anyhow!("the watchers panicked"))??;
             written?;
+            let delays = seen.into_iter().map(|seen| seen.delays).collect();
             let usage = before.until(&Sample::take(&self.server.ids())?);
             let delays = Latencies::of(delays);
             let figures = Figures::of(&delays, self.time).with_usage(usage, delays.count());
@@ -159,14 +154,20 @@ impl Step<'_> {
 }
 
 /// Events seen by one watcher.
-struct Seen {
+struct Seen<'a> {
     start: Instant,
     writes: usize,
+    /// Number of watches that have begun.
+    arrived: &'a AtomicUsize,
     next: usize,
     delays: Vec<u32>,
 }
 
-impl Seen {
+impl WatchReader for Seen<'_> {
+    fn begin(&self) {
+        self.arrived.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Records a line and returns false after the last event. An event out of order is not counted,
     /// so its watcher never finishes.
     fn read(&mut self, line: &[u8]) -> bool {
