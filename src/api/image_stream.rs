@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{nulls, object, protobuf};
+use super::{SharedList, object, protobuf};
 use crate::meta::protobuf::{MessageDescriptor, UnknownFields};
 use crate::meta::{Kind, ObjectMeta, Time};
 
@@ -179,9 +179,8 @@ pub struct NamedTagEventList {
     #[schemars(extend("required" = true))]
     pub tag: String,
     /// Items is the list of images that the tag has pointed to, newest first.
-    #[serde(serialize_with = "nulls::list", deserialize_with = "nulls::or_empty")]
-    #[schemars(extend("nullable" = true))]
-    pub items: Vec<TagEvent>,
+    #[schemars(with = "Vec<TagEvent>", extend("nullable" = true))]
+    pub items: SharedList<TagEvent>,
     /// Conditions is the list of problems with the tag, such as a failed import.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<TagEventCondition>,

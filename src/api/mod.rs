@@ -18,6 +18,7 @@ mod image_tag;
 mod nulls;
 pub mod protobuf;
 mod secret_list;
+mod shared_list;
 
 pub use docker_image::{DockerConfig, DockerImage, DockerImageMetadata, EmptyObject};
 pub use evidence::{Authored, Evidence, NamedBlobs, Proof};
@@ -39,6 +40,7 @@ pub use image_stream_mapping::ImageStreamMapping;
 pub use image_stream_tag::ImageStreamTag;
 pub use image_tag::ImageTag;
 pub use secret_list::SecretList;
+pub use shared_list::SharedList;
 
 /// API group.
 pub const GROUP: &str = "image.openshift.io";

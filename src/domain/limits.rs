@@ -179,7 +179,7 @@ mod tests {
     fn with_event(spec: &str) -> ImageStream {
         let mut stream = with_tags(&[], &["t"]);
         stream.status.tags[0].items =
-            vec![TagEvent { docker_image_reference: spec.into(), ..TagEvent::default() }];
+            vec![TagEvent { docker_image_reference: spec.into(), ..TagEvent::default() }].into();
         stream
     }
 

@@ -176,8 +176,11 @@ mod tests {
 
     #[test]
     fn stream_update_keeps_the_stored_status() {
-        let history =
-            |tag: &str, items| NamedTagEventList { tag: tag.into(), items, conditions: vec![] };
+        let history = |tag: &str, items: Vec<TagEvent>| NamedTagEventList {
+            tag: tag.into(),
+            items: items.into(),
+            conditions: vec![],
+        };
         let old = stream();
         let mut sent = old.clone();
         sent.status.tags = vec![history("a", vec![TagEvent::default()]), history("b", vec![])];

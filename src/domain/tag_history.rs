@@ -238,7 +238,7 @@ mod tests {
         stream.metadata.namespace = "ns".into();
         let conditions = vec![TagEventCondition::default()];
         stream.status.tags =
-            vec![NamedTagEventList { tag: "t".into(), items: events.to_vec(), conditions }];
+            vec![NamedTagEventList { tag: "t".into(), items: events.to_vec().into(), conditions }];
         stream
     }
 

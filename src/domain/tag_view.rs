@@ -163,7 +163,7 @@ mod tests {
         };
         let history = |tag: &str, items: Vec<TagEvent>| NamedTagEventList {
             tag: tag.into(),
-            items,
+            items: items.into(),
             conditions: vec![TagEventCondition {
                 r#type: tag.into(),
                 ..TagEventCondition::default()

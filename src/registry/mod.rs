@@ -6,6 +6,7 @@ pub mod actor;
 pub mod admission;
 pub mod companions;
 mod create;
+mod decoded_objects;
 pub mod delete;
 mod dependencies;
 pub mod follower;

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::admission::attributes::{
     AdmissionOperation, AdmissionPhase, AdmissionStep, AdmissionTarget, WriteOrigin,
 };
 use super::admission::chain::Admitted;
+use super::decoded_objects::{self, DecodedObjects};
 use super::guaranteed_update::Storage;
 use super::keys::{self, KeyMatch};
 use super::object_change::{ObjectChange, WriteEffect};
@@ -40,6 +43,7 @@ pub struct ObjectStore<T, S> {
     strategy: S,
     max_bytes: usize,
     watch_cache: WatchCache<T>,
+    decoded: DecodedObjects<T>,
     kind: std::marker::PhantomData<fn() -> T>,
 }
 
@@ -54,6 +58,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
             strategy,
             max_bytes: usize::MAX,
             watch_cache: WatchCache::default(),
+            decoded: DecodedObjects::new(),
             kind: std::marker::PhantomData,
         }
     }
@@ -108,7 +113,22 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// # Errors
     /// 500 for an entry that cannot be decoded; it names the object.
     pub fn decode(&self, entry: &Entry) -> Result<T, Status> {
-        self.complete(entry, self.strategy.decode(&entry.value))
+        let decoded = self.decoded.get(entry).map_or_else(|| self.decode_value(entry), Ok);
+        self.complete(entry, decoded)
+    }
+
+    /// Decodes a value, and keeps the result if the value is large.
+    fn decode_value(&self, entry: &Entry) -> Result<T, String> {
+        let object = self.strategy.decode(&entry.value)?;
+        self.keep_decoded(&entry.key, &entry.value, &object);
+        Ok(object)
+    }
+
+    fn keep_decoded(&self, key: &Key, value: &Bytes, object: &T) {
+        if self.strategy.has_cheap_clones() && decoded_objects::is_kept(value) {
+            self.strategy.prepare_clones(object);
+            self.decoded.insert(key, value, object.clone());
+        }
     }
 
     /// Decodes only the metadata of an object; all other fields are empty.
@@ -261,7 +281,11 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                 if value.len() > self.max_bytes && !shrinks() {
                     return Err(self.too_large(name, value.len()));
                 }
-                Change::Put(key.clone(), value.into())
+                let value = Bytes::from(value);
+                if decoded_objects::is_kept(&value) && self.strategy.decodes_as_encoded(new) {
+                    self.keep_decoded(key, &value, new);
+                }
+                Change::Put(key.clone(), value)
             }
         });
         let effect = match (old, new) {

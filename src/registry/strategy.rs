@@ -153,6 +153,22 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
         serde_json::from_slice(bytes).map_err(|why| why.to_string())
     }
 
+    /// Returns true if clones of an object share its large parts, so that the decoded forms of large
+    /// values are worth keeping.
+    fn has_cheap_clones(&self) -> bool {
+        false
+    }
+
+    /// Prepares a large object for many clones, each of which may be encoded.
+    fn prepare_clones(&self, _object: &T) {}
+
+    /// Returns true if [`decode`](Self::decode) returns this object from what
+    /// [`encode`](Self::encode) returned for it, apart from the resourceVersion and
+    /// [defaults](Kind::default_fields).
+    fn decodes_as_encoded(&self, _object: &T) -> bool {
+        false
+    }
+
     /// Decodes only the metadata of a stored object. All other fields are skipped, which costs much
     /// less than [`decode`](Self::decode).
     ///

@@ -112,7 +112,7 @@ mod tests {
             };
             stream.status.tags.push(NamedTagEventList {
                 tag: (*name).into(),
-                items: vec![event],
+                items: vec![event].into(),
                 conditions: vec![],
             });
         }

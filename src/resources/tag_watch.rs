@@ -139,7 +139,7 @@ mod tests {
         };
         let condition = TagEventCondition { r#type: "x".into(), ..TagEventCondition::default() };
         let conditions = (kind & 16 > 0).then_some(condition).into_iter().collect();
-        NamedTagEventList { tag: name.into(), items, conditions }
+        NamedTagEventList { tag: name.into(), items: items.into(), conditions }
     }
 
     prop_compose! {

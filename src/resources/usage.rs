@@ -159,11 +159,11 @@ fn tag_events(stream: &[u8]) -> u64 {
     #[derive(Default, Deserialize)]
     #[serde(default)]
     struct StatusHistory {
-        tags: Option<Vec<TagEvents>>,
+        tags: Option<Vec<TagItems>>,
     }
     #[derive(Default, Deserialize)]
     #[serde(default)]
-    struct TagEvents {
+    struct TagItems {
         items: Option<Vec<IgnoredAny>>,
     }
     let stream: StreamHistory = serde_json::from_slice(stream).unwrap_or_default();

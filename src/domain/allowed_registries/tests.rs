@@ -87,7 +87,7 @@ fn with_event(reference: &str) -> ImageStream {
     let mut stream = ImageStream::default();
     stream.status.tags = vec![NamedTagEventList {
         tag: "t".into(),
-        items: vec![event],
+        items: vec![event].into(),
         ..NamedTagEventList::default()
     }];
     stream

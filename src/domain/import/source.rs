@@ -85,7 +85,8 @@ mod tests {
         tag.import_policy.scheduled = true;
         stream.spec.tags = vec![tag];
         let items = vec![TagEvent { image: "child".into(), ..TagEvent::default() }];
-        stream.status.tags = vec![NamedTagEventList { tag: "t".into(), items, conditions: vec![] }];
+        stream.status.tags =
+            vec![NamedTagEventList { tag: "t".into(), items: items.into(), conditions: vec![] }];
         stream
     }
 

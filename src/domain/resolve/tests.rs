@@ -66,7 +66,8 @@ fn event(image: &str, generation: i64) -> TagEvent {
 }
 
 fn with_history(mut stream: ImageStream, tag: &str, items: &[TagEvent]) -> ImageStream {
-    let list = NamedTagEventList { tag: tag.into(), items: items.to_vec(), conditions: vec![] };
+    let list =
+        NamedTagEventList { tag: tag.into(), items: items.to_vec().into(), conditions: vec![] };
     let at = tags::history_index(&stream.status.tags, tag).unwrap_err();
     stream.status.tags.insert(at, list);
     stream

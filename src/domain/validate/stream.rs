@@ -207,7 +207,7 @@ mod tests {
             |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let tag = |tag: &str, text: &str| NamedTagEventList {
             tag: tag.into(),
-            items: vec![event(text)],
+            items: vec![event(text)].into(),
             ..NamedTagEventList::default()
         };
         let mut old = ImageStream::default();
@@ -229,8 +229,11 @@ mod tests {
             |text: &str| TagEvent { docker_image_reference: text.into(), ..TagEvent::default() };
         let items = vec![event("a"), event(""), event("A B")];
         let mut object = ImageStream::default();
-        object.status.tags =
-            vec![NamedTagEventList { tag: "x".into(), items, ..NamedTagEventList::default() }];
+        object.status.tags = vec![NamedTagEventList {
+            tag: "x".into(),
+            items: items.into(),
+            ..NamedTagEventList::default()
+        }];
         assert_eq!(
             field::join(&stream(&object)),
             "[status.tags[x].items[1].dockerImageReference: Required value, status.tags[x].items[2].dockerImageReference: \

@@ -37,7 +37,7 @@ fn imported(mut stream: ImageStream) -> ImageStream {
     for tag in &stream.spec.tags {
         let items = vec![TagEvent { generation: 1, ..TagEvent::default() }];
         let (tag, conditions) = (tag.name.clone(), vec![]);
-        stream.status.tags.push(NamedTagEventList { tag, items, conditions });
+        stream.status.tags.push(NamedTagEventList { tag, items: items.into(), conditions });
     }
     stream
 }

@@ -33,7 +33,7 @@ fn withholding(name: &str, count: usize, unproved: usize) -> ImageStream {
         source.unproved.insert(items[0].image.clone(), "uid".into());
         source.status.tags.push(NamedTagEventList {
             tag: format!("a{at:06}"),
-            items,
+            items: items.into(),
             conditions: vec![],
         });
     }
