@@ -23,6 +23,8 @@ mod faults;
 mod folder;
 #[path = "store/harness.rs"]
 mod harness;
+#[path = "store/large_values.rs"]
+mod large_values;
 #[path = "store/maintenance.rs"]
 mod maintenance;
 #[path = "store/model.rs"]

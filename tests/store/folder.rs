@@ -108,21 +108,21 @@ fn a_truncated_file_is_refused_as_corrupt() {
 fn a_newer_format_is_refused_by_its_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(options(&dir)));
-    set_format(&dir.path().join(DATA_FILE), 3);
+    set_format(&dir.path().join(DATA_FILE), 4);
     let refused = refuse(options(&dir));
     match &refused {
-        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (3, 2)),
+        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (4, 3)),
         other => panic!("{other}"),
     }
     let text = refused.to_string();
     let version = concat!("version ", env!("CARGO_PKG_VERSION"));
     for part in
-        ["has format 3", version, "formats up to 2", "the version that wrote it", "store restore"]
+        ["has format 4", version, "formats up to 3", "the version that wrote it", "store restore"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
     // The refusal has changed nothing: the version that wrote the file opens it.
-    set_format(&dir.path().join(DATA_FILE), 2);
+    set_format(&dir.path().join(DATA_FILE), 3);
     drop(open(options(&dir)));
 }
 

@@ -222,7 +222,12 @@ impl<L: Lab> Run<L> {
     async fn commit(&mut self, guards: Vec<(usize, Expect)>, changes: Vec<(usize, Option<u8>)>) {
         let guards: Vec<_> =
             guards.into_iter().map(|(at, expect)| self.model.guard(KEYS[at], expect)).collect();
-        let value = |byte: u8| Bytes::from(vec![byte; usize::from(byte) * 40]);
+        // Some are large enough to be stored as differences.
+        let value = |byte: u8| {
+            let mut value = vec![b'.'; usize::from(byte) * 200];
+            value.iter_mut().skip(7).step_by(9000).for_each(|at| *at = byte);
+            Bytes::from(value)
+        };
         let changes: Vec<_> =
             changes.into_iter().map(|(at, byte)| (KEYS[at], byte.map(value))).collect();
         let change = |(at, value): &(&'static str, Option<Bytes>)| match value {

@@ -11,8 +11,8 @@ use crate::store::{ArchiveHead, ArchiveSummary, Backup, BackupError, MissingEntr
 
 use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{CURRENT, Latest, VALUES};
-use super::read::{Snapshot, decode_key, decode_latest, entry, live};
+use super::layout::{CURRENT, Latest};
+use super::read::{Snapshot, decode_key, decode_latest, live};
 
 /// Creates backups of an open store, without a lock. Does not keep the store open.
 #[derive(Clone)]
@@ -59,14 +59,14 @@ fn entries(
     snapshot: &Snapshot,
     archive: &mut ArchiveWriter<impl Write>,
 ) -> Result<Vec<MissingEntry>, BackupError> {
-    let (versions, values) = (snapshot.table(CURRENT)?, snapshot.table(VALUES)?);
+    let versions = snapshot.table(CURRENT)?;
     let mut gaps = Vec::new();
     for row in versions.iter().map_err(store_error)? {
         let (key, row) = row.map_err(store_error)?;
         let Latest { version, charge } = decode_latest(key.value(), row.value())?;
         let Some(at) = live(version) else { continue };
         let (key, account) = (decode_key(key.value())?, charge.map(|charge| charge.account));
-        match entry(&values, &key, at) {
+        match snapshot.values().entry(&key, at) {
             Ok(entry) => archive.entry(&entry, at.sub, account.as_ref())?,
             Err(StoreError::Damaged { key, revision }) if gaps.len() < MAX_GAPS => {
                 gaps.push(MissingEntry { key, revision });

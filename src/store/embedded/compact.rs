@@ -14,11 +14,12 @@ use crate::store::StoreError;
 
 use super::error::{damaged_row, store_error};
 use super::group::{Effect, Group};
-use super::layout::{Kind, Position, Record, RowCharge, Version, file_bytes, history_key};
+use super::layout::{Kind, Position, Record, RowCharge, Version, history_key};
 use super::read::version;
+use super::values::RemovedRows;
 
-/// Changes that one step removes. Commits that share its group, or wait for it, take a few
-/// milliseconds at most.
+/// Changes that one step removes, or fewer if they have more values. Commits that share its group, or
+/// wait for it, take a few milliseconds at most.
 const STEP: usize = 200;
 
 /// Progress of a compaction.
@@ -43,8 +44,12 @@ impl Group<'_> {
     /// Removes the oldest changes up to the compaction point.
     pub(super) fn compact_step(&mut self) -> Result<CompactProgress, StoreError> {
         let expired = self.expired()?;
+        let mut values = 0;
         for record in &expired {
-            self.remove(record)?;
+            if values >= STEP {
+                return Ok(CompactProgress::More);
+            }
+            values += self.remove(record)?.max(1);
             self.effect = Effect::Changed;
         }
         Ok(if expired.len() < STEP { CompactProgress::Done } else { CompactProgress::More })
@@ -67,15 +72,16 @@ impl Group<'_> {
             .collect()
     }
 
-    fn remove(&mut self, record: &Expired) -> Result<(), StoreError> {
-        let key = record.key.as_bytes();
+    /// Removes a change and what only earlier revisions can see. Returns the number of removed values.
+    fn remove(&mut self, record: &Expired) -> Result<usize, StoreError> {
+        let (key, mut values) = (record.key.as_bytes(), 0);
         if let Some(old) = record.replaced {
             history_key(key, old.at.revision, &mut self.buffer);
             self.history.remove(&*self.buffer).map_err(store_error)?;
-            if old.kind == Kind::Value
-                && let Some(row) = self.values.remove(&old.at.encode()).map_err(store_error)?
-            {
-                self.reusable += file_bytes(row.value().len());
+            if old.kind == Kind::Value {
+                let RemovedRows { rows, bytes } = self.values.remove(key, old.at, record.at)?;
+                self.reusable += bytes;
+                values = rows;
             }
         }
         if let Some(RowCharge { account, bytes }) = &record.charge {
@@ -90,6 +96,6 @@ impl Group<'_> {
             self.current.remove(key).map_err(store_error)?;
         }
         self.log.remove(&record.at.encode()).map_err(store_error)?;
-        Ok(())
+        Ok(values)
     }
 }

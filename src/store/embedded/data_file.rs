@@ -12,7 +12,7 @@ use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
 
 use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{ACCOUNTS, CURRENT, HISTORY, LOG, META, VALUES};
+use super::layout::{ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, VALUES};
 use super::space::Space;
 
 /// The data file of an open store.
@@ -40,6 +40,7 @@ impl DiskUsage for DataFile {
         }
         self.handle.read(|snapshot| {
             Ok(bytes(&snapshot.table(VALUES)?)?
+                + bytes(&snapshot.table(DELTAS)?)?
                 + bytes(&snapshot.table(LOG)?)?
                 + bytes(&snapshot.table(CURRENT)?)?
                 + bytes(&snapshot.table(HISTORY)?)?

@@ -3,7 +3,8 @@
 //!
 //! Invariants besides the checksums:
 //!
-//! * `values` has exactly one row for each version in `current` and `history` that is a value;
+//! * `values` or `deltas` has exactly one row for each version in `current` and `history` that is a
+//!   value, and one for each compacted version that one of these is a difference from;
 //! * `log` has a row, with the same key and kind, for each version after the compaction point, and
 //!   for each deletion that is the latest version of its key;
 //! * each row of `log` refers to a version in `current` or `history`, and the version that it
@@ -25,12 +26,13 @@ use crate::store::{Account, AccountUsage, FsckReport, OpenError, Revision, Store
 use super::copy_on_write;
 use super::error::{panicked, store_error};
 use super::layout::{
-    ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, Position, Record, RowCharge, VALUES, Version,
-    decode_usage, decode_value, history_key,
+    ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, Position, Record, RowCharge, Version,
+    decode_usage, history_key,
 };
 use super::open::{self, Open};
 use super::options::Options;
 use super::read::{Snapshot, decode_key, decode_latest, decode_version, version};
+use super::values::Values;
 
 /// Verifies an existing store, see [`crate::store::Maintenance::fsck`].
 pub(super) fn fsck(options: &Options) -> Result<FsckReport, OpenError> {
@@ -56,12 +58,28 @@ pub(super) fn verify(database: &mut Database) -> FsckReport {
 }
 
 /// The tables of a snapshot.
-struct Tables {
+struct Tables<'s> {
     log: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
-    values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
+    values: &'s Values,
     current: ReadOnlyTable<&'static [u8], &'static [u8]>,
     history: ReadOnlyTable<&'static [u8], &'static [u8]>,
     accounts: ReadOnlyTable<&'static str, &'static [u8]>,
+}
+
+impl Tables<'_> {
+    /// The number of compacted versions that the value at a position needs; 0 if it is a difference
+    /// from a version that can still be read.
+    fn compacted_bases(&self, key: &[u8], at: Position) -> Result<u64, StoreError> {
+        let (mut bases, mut place, mut next) = (0, Vec::new(), at);
+        while let Some(base) = self.values.base(key, next)?.filter(|base| *base < next) {
+            history_key(key, base.revision, &mut place);
+            if self.history.get(&*place).map_err(store_error)?.is_some() {
+                break;
+            }
+            (bases, next) = (bases + 1, base);
+        }
+        Ok(bases)
+    }
 }
 
 /// The usage of every account, summed from the rows.
@@ -89,27 +107,27 @@ impl FsckReport {
         }
         let tables = Tables {
             log: snapshot.table(LOG)?,
-            values: snapshot.table(VALUES)?,
+            values: snapshot.values(),
             current: snapshot.table(CURRENT)?,
             history: snapshot.table(HISTORY)?,
             accounts: snapshot.table(ACCOUNTS)?,
         };
         let mut usages = Usages::new();
-        self.current(&tables, &mut usages)?;
-        self.history(&tables)?;
+        let bases = self.current(&tables, &mut usages)? + self.history(&tables)?;
         self.log(&tables, &mut usages)?;
         self.accounts(&tables, usages)?;
-        let stored = tables.values.len().map_err(store_error)?;
-        if stored != self.values {
+        let (stored, referred) = (tables.values.len()?, self.values + bases);
+        if stored != referred {
             self.problems.add(format_args!(
-                "{stored} values are stored, and the index refers to {} of them",
-                self.values
+                "{stored} values are stored, and the index refers to {referred} of them"
             ));
         }
         Ok(())
     }
 
-    fn current(&mut self, tables: &Tables, usages: &mut Usages) -> Result<(), StoreError> {
+    /// Checks the latest versions. Returns the number of compacted versions that they need.
+    fn current(&mut self, tables: &Tables<'_>, usages: &mut Usages) -> Result<u64, StoreError> {
+        let mut bases = 0;
         for row in tables.current.iter().map_err(store_error)? {
             let (key, row) = row.map_err(store_error)?;
             let key = key.value();
@@ -122,15 +140,17 @@ impl FsckReport {
                 usages.entry(account).or_default().current += u64::from(bytes);
             }
             self.keys += u64::from(version.kind == Kind::Value);
-            self.version(tables, key, version)?;
+            bases += self.version(tables, key, version)?;
             if version.kind == Kind::Deletion || version.at.revision > self.compacted {
                 self.logged(tables, key, version)?;
             }
         }
-        Ok(())
+        Ok(bases)
     }
 
-    fn history(&mut self, tables: &Tables) -> Result<(), StoreError> {
+    /// Checks the older versions. Returns the number of compacted versions that they need.
+    fn history(&mut self, tables: &Tables<'_>) -> Result<u64, StoreError> {
+        let mut bases = 0;
         for row in tables.history.iter().map_err(store_error)? {
             let (place, row) = row.map_err(store_error)?;
             let place = place.value();
@@ -151,21 +171,22 @@ impl FsckReport {
                     "the history has the version of {key} of revision {revision}, which was not replaced"
                 ));
             }
-            self.version(tables, key, old)?;
+            bases += self.version(tables, key, old)?;
             if old.at.revision > self.compacted {
                 self.logged(tables, key, old)?;
             }
         }
-        Ok(())
+        Ok(bases)
     }
 
-    /// Checks a version of a key, the latest or an older one.
+    /// Checks a version of a key, the latest or an older one. Returns the number of compacted versions
+    /// that it is the oldest difference from.
     fn version(
         &mut self,
-        tables: &Tables,
+        tables: &Tables<'_>,
         key: &[u8],
         Version { at, kind }: Version,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let Position { revision, .. } = at;
         let name = key.escape_ascii();
         if revision > self.revision {
@@ -174,23 +195,23 @@ impl FsckReport {
                 self.revision
             ));
         }
-        if kind == Kind::Value {
-            self.values += 1;
-            let row = tables.values.get(&at.encode()).map_err(store_error)?;
-            match row.as_ref().and_then(|row| decode_value(key, at, row.value())) {
-                Some(value) => self.bytes += value.len() as u64,
-                None => self.problems.add(format_args!(
-                    "the value of {name} written by revision {revision} is damaged"
-                )),
-            }
+        if kind == Kind::Deletion {
+            return Ok(0);
         }
-        Ok(())
+        self.values += 1;
+        match tables.values.value(key, at)? {
+            Some(value) => self.bytes += value.len() as u64,
+            None => self
+                .problems
+                .add(format_args!("the value of {name} written by revision {revision} is damaged")),
+        }
+        tables.compacted_bases(key, at)
     }
 
     /// Checks that the log has the record of a version.
     fn logged(
         &mut self,
-        tables: &Tables,
+        tables: &Tables<'_>,
         key: &[u8],
         Version { at, kind }: Version,
     ) -> Result<(), StoreError> {
@@ -204,7 +225,7 @@ impl FsckReport {
         Ok(())
     }
 
-    fn log(&mut self, tables: &Tables, usages: &mut Usages) -> Result<(), StoreError> {
+    fn log(&mut self, tables: &Tables<'_>, usages: &mut Usages) -> Result<(), StoreError> {
         let (mut place, mut replaced) = (Vec::new(), 0);
         for row in tables.log.iter().map_err(store_error)? {
             let (at, row) = row.map_err(store_error)?;
@@ -253,7 +274,7 @@ impl FsckReport {
         Ok(())
     }
 
-    fn accounts(&mut self, tables: &Tables, mut usages: Usages) -> Result<(), StoreError> {
+    fn accounts(&mut self, tables: &Tables<'_>, mut usages: Usages) -> Result<(), StoreError> {
         for row in tables.accounts.iter().map_err(store_error)? {
             let (account, row) = row.map_err(store_error)?;
             let account = account.value();

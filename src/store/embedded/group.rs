@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use redb::{Table, WriteTransaction};
 
 use crate::store::{
@@ -12,18 +13,18 @@ use crate::store::{
 
 use super::error::store_error;
 use super::layout::{
-    ACCOUNTS, CHECK, CURRENT, HISTORY, Kind, LOG, Latest, META, META_COMPACTED, META_CURRENT,
-    META_REUSABLE, Position, Record, RowCharge, VALUES, Version, encode_number, encode_usage,
-    encode_value, file_bytes, history_key,
+    ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, META, META_COMPACTED, META_CURRENT,
+    META_REUSABLE, Position, Record, RowCharge, Version, encode_number, encode_usage, history_key,
 };
 use super::ledger::{Ledger, LedgerChanges};
-use super::read::{entry, latest, live, number, version};
+use super::read::{latest, live, number, version};
+use super::values::{CommittedValues, GroupValues};
 
 /// The tables of an open write transaction, with the revisions that it will commit.
 pub(super) struct Group<'t> {
     meta: Table<'t, &'static str, &'static [u8]>,
     pub(super) log: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
-    pub(super) values: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
+    pub(super) values: GroupValues<'t>,
     pub(super) current: Table<'t, &'static [u8], &'static [u8]>,
     pub(super) history: Table<'t, &'static [u8], &'static [u8]>,
     account_rows: Table<'t, &'static str, &'static [u8]>,
@@ -61,10 +62,16 @@ pub(super) struct Finished {
     /// The usage of every account that the group has changed.
     pub(super) accounts: HashMap<Account, AccountUsage>,
     pub(super) reusable: u64,
+    /// The large values of the group.
+    pub(super) values: HashMap<Position, Bytes>,
 }
 
 impl<'t> Group<'t> {
-    pub(super) fn open(txn: &'t WriteTransaction, ledger: &'t Ledger) -> Result<Self, StoreError> {
+    pub(super) fn open(
+        txn: &'t WriteTransaction,
+        ledger: &'t Ledger,
+        committed: CommittedValues<'t>,
+    ) -> Result<Self, StoreError> {
         let meta = txn.open_table(META).map_err(store_error)?;
         Ok(Self {
             revision: Revision(number(&meta, META_CURRENT)?),
@@ -72,7 +79,7 @@ impl<'t> Group<'t> {
             reusable: number(&meta, META_REUSABLE)?,
             meta,
             log: txn.open_table(LOG).map_err(store_error)?,
-            values: txn.open_table(VALUES).map_err(store_error)?,
+            values: GroupValues::open(txn, committed)?,
             current: txn.open_table(CURRENT).map_err(store_error)?,
             history: txn.open_table(HISTORY).map_err(store_error)?,
             account_rows: txn.open_table(ACCOUNTS).map_err(store_error)?,
@@ -190,7 +197,8 @@ impl<'t> Group<'t> {
                 }
             }
         }
-        Ok(Finished { effect: self.effect, accounts, reusable: self.reusable })
+        let values = self.values.into_written();
+        Ok(Finished { effect: self.effect, accounts, reusable: self.reusable, values })
     }
 
     fn check(&mut self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {
@@ -212,7 +220,7 @@ impl<'t> Group<'t> {
         {
             return Ok(entry.clone());
         }
-        let entry = entry(&self.values, key, at)?;
+        let entry = self.values.entry(key, at)?;
         self.refusing = Some((at, entry.clone()));
         Ok(entry)
     }
@@ -228,12 +236,9 @@ impl<'t> Group<'t> {
         let key_bytes = key.as_bytes();
         let kind = if matches!(change, Change::Put(..)) { Kind::Value } else { Kind::Deletion };
         if let Change::Put(_, value) = change {
-            let mut row = self
-                .values
-                .insert_reserve(&at.encode(), value.len() + CHECK)
-                .map_err(store_error)?;
-            encode_value(key_bytes, at, value, row.as_mut());
-            self.reusable = self.reusable.saturating_sub(file_bytes(value.len() + CHECK));
+            let old = replaced.as_ref().and_then(|old| live(old.version));
+            let bytes = self.values.put(key_bytes, at, value, old)?;
+            self.reusable = self.reusable.saturating_sub(bytes);
         }
         let (replaced, old_charge) = replaced.map(|old| (old.version, old.charge)).unzip();
         let (charge, history_charge) = self.charge(change, old_charge.flatten(), payer);

@@ -30,6 +30,7 @@ use super::damaged_values::DamagedValues;
 use super::error::{panicked, store_error};
 use super::job::{Failure, Job};
 use super::read::Snapshot;
+use super::recent_values::RecentValues;
 
 /// The longest wait of a read for a reopened file. Reopening takes milliseconds on a sound disk.
 const REOPEN_WAIT: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub(super) struct Handle {
     observer: Observer,
     damaged_reads: AtomicU64,
     damaged_values: DamagedValues,
+    recent_values: Arc<RecentValues>,
 }
 
 /// A snapshot and the generation of the file that it reads from.
@@ -89,6 +91,7 @@ impl Handle {
             observer,
             damaged_reads: AtomicU64::new(0),
             damaged_values: DamagedValues::default(),
+            recent_values: Arc::new(RecentValues::new()),
         };
         handle.publish_commit()?;
         Ok(handle)
@@ -195,6 +198,11 @@ impl Handle {
         self.publish_snapshot(generation)
     }
 
+    /// The large values that were used last.
+    pub(super) fn recent_values(&self) -> &RecentValues {
+        &self.recent_values
+    }
+
     /// The revision that readers see; `None` unless the file is open.
     pub(super) fn latest(&self) -> Option<Revision> {
         let published = self.published.read().unwrap_or_else(PoisonError::into_inner);
@@ -291,7 +299,8 @@ impl Handle {
 
     fn publish_snapshot(&self, generation: u64) -> Result<(), StoreError> {
         let begin = |database: &Database| {
-            database.begin_read().map_err(store_error).and_then(Snapshot::new)
+            let txn = database.begin_read().map_err(store_error)?;
+            Snapshot::sharing(txn, self.recent_values.clone())
         };
         let snapshot = Arc::new(self.with_database(begin)?);
         let published = Published { generation, snapshot };

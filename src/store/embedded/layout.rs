@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `meta` | name | a number |
 //! | `log` | position | key, kind of the change, the replaced version and its charge; no value |
-//! | `values` | position | the value of this change |
+//! | `values` | position | the value of this change, whole |
+//! | `deltas` | position | a large value as the difference from the value that it replaced |
 //! | `current` | key | position and charge of the latest version; of a deletion until it is compacted |
 //! | `history` | key, NUL, revision | position of a replaced version until it is compacted |
 //! | `accounts` | account | its usage: the sums of the charges in `current` and in `log` |
@@ -12,8 +13,8 @@
 //! The log is separate from the values, so that compaction and a watcher of another prefix skip a
 //! change without reading its value. Numbers are big-endian, so that bytes sort like positions.
 //!
-//! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`; its
-//! rows are valid in format 2.
+//! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`, and
+//! formats 1 and 2 have no `deltas`. Their rows are valid in format 3.
 //!
 //! redb does not verify what it reads, so every row begins with an XXH3 checksum of its key and its
 //! content. A row with a wrong checksum decodes to `None`.
@@ -31,6 +32,9 @@ pub(super) const LOG: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
 /// The values of the versions that can still be read.
 pub(super) const VALUES: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
     TableDefinition::new("values");
+/// The values of some of these versions as differences, see [`super::values`].
+pub(super) const DELTAS: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
+    TableDefinition::new("deltas");
 /// The latest version of every key.
 pub(super) const CURRENT: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("current");
 /// The versions before the latest.
@@ -50,7 +54,9 @@ pub(super) const META_REUSABLE: &str = "reusable";
 
 /// Version of this format. Every change of the format increments it. The table `meta` never
 /// changes, so that an older program can detect a newer file.
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
+/// The format before differences. Opening such a file converts it.
+pub(super) const FORMAT_WITHOUT_DELTAS: u64 = 2;
 /// The format before accounts. Opening such a file converts it.
 pub(super) const FORMAT_WITHOUT_ACCOUNTS: u64 = 1;
 
@@ -58,7 +64,7 @@ pub(super) const FORMAT_WITHOUT_ACCOUNTS: u64 = 1;
 pub(super) const CHECK: usize = 8;
 
 /// The place of a version in the log: the revision of its transaction and its index in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     pub(super) revision: Revision,
     pub(super) sub: u32,
@@ -261,6 +267,54 @@ pub(super) fn decode_value<'a>(key: &[u8], at: Position, row: &'a [u8]) -> Optio
 /// The value in a row of `values`, without verification.
 pub(super) fn unverified_value(row: &[u8]) -> &[u8] {
     row.get(CHECK..).unwrap_or_default()
+}
+
+/// The checksum of a value that is stored as a difference.
+pub(super) fn value_checksum(key: &[u8], at: Position, value: &[u8]) -> u64 {
+    checksum(key, at, value)
+}
+
+/// A row of `deltas`.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct DeltaRow<'a> {
+    /// Position of the value that this one is the difference from.
+    pub(super) base: Position,
+    /// Number of differences from this one to a whole value, this one included.
+    pub(super) depth: u16,
+    /// Bytes of their hunks.
+    pub(super) chain_bytes: u32,
+    /// The [`value_checksum`].
+    pub(super) value_check: u64,
+    /// The difference, see [`super::delta`].
+    pub(super) hunks: &'a [u8],
+}
+
+impl<'a> DeltaRow<'a> {
+    pub(super) fn encode(&self, key: &[u8], at: Position) -> Vec<u8> {
+        let Self { base, depth, chain_bytes, value_check, hunks } = self;
+        let mut row = vec![0; CHECK];
+        row.extend_from_slice(&base.encode());
+        row.extend_from_slice(&depth.to_be_bytes());
+        row.extend_from_slice(&chain_bytes.to_be_bytes());
+        row.extend_from_slice(&value_check.to_be_bytes());
+        row.extend_from_slice(hunks);
+        seal(key, at, &mut row);
+        row
+    }
+
+    pub(super) fn decode(key: &[u8], at: Position, row: &'a [u8]) -> Option<Self> {
+        let (base, rest) = unseal(key, at, row)?.split_first_chunk()?;
+        let (depth, rest) = rest.split_first_chunk()?;
+        let (chain_bytes, rest) = rest.split_first_chunk()?;
+        let (value_check, hunks) = rest.split_first_chunk()?;
+        Some(Self {
+            base: Position::decode(base),
+            depth: u16::from_be_bytes(*depth),
+            chain_bytes: u32::from_be_bytes(*chain_bytes),
+            value_check: u64::from_be_bytes(*value_check),
+            hunks,
+        })
+    }
 }
 
 /// Bytes of the file that a value of some bytes takes. redb stores small values together in pages,

@@ -25,6 +25,9 @@
 //! [`StoreHealth::failed`](super::StoreHealth::failed) resolves: the process should end. On a full
 //! disk, transactions are `Full` and reads continue.
 //!
+//! *Large values.* A large value is stored as the difference from the one that it replaced, see
+//! `values`. The ones that were used last are in memory, see `recent_values`.
+//!
 //! *Accounts.* The usage of each account is in memory and in a table of its own, which the group
 //! that changes it also writes, see `ledger`.
 //!
@@ -41,6 +44,7 @@ mod copy_on_write;
 mod damaged_values;
 mod data_file;
 mod defrag;
+mod delta;
 mod error;
 mod folder;
 mod fsck;
@@ -55,6 +59,7 @@ mod new_place;
 mod open;
 mod options;
 mod read;
+mod recent_values;
 mod recover;
 mod restore;
 mod salvage;
@@ -62,6 +67,7 @@ mod scan;
 mod space;
 mod store;
 mod structure;
+mod values;
 mod watch;
 mod writer;
 

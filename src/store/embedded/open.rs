@@ -19,8 +19,8 @@ use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
 use super::copy_on_write::is_read_only;
 use super::error::{panicked, store_error};
 use super::layout::{
-    ACCOUNTS, CURRENT, FORMAT, FORMAT_WITHOUT_ACCOUNTS, HISTORY, LOG, META, META_COMPACTED,
-    META_CURRENT, META_FORMAT, META_REUSABLE, VALUES, encode_number,
+    ACCOUNTS, CURRENT, DELTAS, FORMAT, FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS, HISTORY,
+    LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, META_REUSABLE, VALUES, encode_number,
 };
 use super::lock::{self, LockWait};
 use super::options::{DATA_FILE, Options};
@@ -30,6 +30,8 @@ use super::read::{Snapshot, number};
 const NEW_FILE: &str = "store.redb.new";
 /// The first bytes of every file of redb.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
+/// The formats that opening converts.
+const EARLIER_FORMATS: [u64; 2] = [FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS];
 /// The longest wait for the lock on a file that this process has just closed.
 const REOPEN_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -146,6 +148,7 @@ pub(super) fn initialise_backend(
         }
         txn.open_table(LOG)?;
         txn.open_table(VALUES)?;
+        txn.open_table(DELTAS)?;
         txn.open_table(CURRENT)?;
         txn.open_table(HISTORY)?;
         txn.open_table(ACCOUNTS)?;
@@ -270,7 +273,7 @@ fn is_about_content(error: &io::Error) -> bool {
 fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> {
     let checked = catch_unwind(AssertUnwindSafe(|| match read_format(&database) {
         Ok(Some(FORMAT)) => Ok(database),
-        Ok(Some(FORMAT_WITHOUT_ACCOUNTS)) => match add_accounts(&database) {
+        Ok(Some(found)) if EARLIER_FORMATS.contains(&found) => match upgrade(&database, found) {
             Ok(()) => Ok(database),
             Err(error) => Err(unwritable(path, store_error(error))),
         },
@@ -283,16 +286,19 @@ fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> 
     checked.unwrap_or_else(|panic| Err(corrupt(path, panicked(&*panic))))
 }
 
-/// Converts a file of the format before accounts, in one transaction. Its rows belong to no account.
-fn add_accounts(database: &Database) -> Result<(), redb::Error> {
+/// Converts a file of an earlier format, in one transaction. Rows from before accounts belong to no
+/// account.
+fn upgrade(database: &Database, found: u64) -> Result<(), redb::Error> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
-    txn.open_table(ACCOUNTS)?;
+    txn.open_table(DELTAS)?;
     {
         let mut meta = txn.open_table(META)?;
-        for (name, number) in [(META_FORMAT, FORMAT), (META_REUSABLE, 0)] {
-            meta.insert(name, &encode_number(name, number)[..])?;
+        if found == FORMAT_WITHOUT_ACCOUNTS {
+            txn.open_table(ACCOUNTS)?;
+            meta.insert(META_REUSABLE, &encode_number(META_REUSABLE, 0)[..])?;
         }
+        meta.insert(META_FORMAT, &encode_number(META_FORMAT, FORMAT)[..])?;
     }
     Ok(txn.commit()?)
 }
@@ -306,7 +312,7 @@ fn read_format(database: &Database) -> Result<Option<u64>, StoreError> {
         Ok(meta) => meta,
     };
     let format = number(&meta, META_FORMAT)?;
-    if format == FORMAT || format == FORMAT_WITHOUT_ACCOUNTS {
+    if format == FORMAT || EARLIER_FORMATS.contains(&format) {
         let snapshot = Snapshot::new(txn)?;
         snapshot.table(LOG)?;
         snapshot.table(HISTORY)?;

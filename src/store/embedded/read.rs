@@ -2,30 +2,45 @@
 //! thread.
 
 use std::ops::{Bound, ControlFlow};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableTable, TableDefinition};
 
-use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, Revision, StoreError};
+use crate::store::{At, Key, Lookup, Outline, Page, Range, Revision, StoreError};
 
 use super::error::{damaged_row, store_error};
 use super::layout::{
     self, CURRENT, HISTORY, Kind, Latest, META, META_COMPACTED, META_CURRENT, META_REUSABLE,
-    Position, VALUES, Version, history_key,
+    Position, Version, history_key,
 };
+use super::recent_values::RecentValues;
+use super::values::Values;
 
 /// The state after one commit, with the tables that every read needs.
 pub(super) struct Snapshot {
     txn: ReadTransaction,
     revision: Revision,
     versions: ReadOnlyTable<&'static [u8], &'static [u8]>,
-    values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
+    values: Values,
 }
 
 impl Snapshot {
+    /// A snapshot that reads everything from the file.
     pub(super) fn new(txn: ReadTransaction) -> Result<Self, StoreError> {
+        Self::open(txn, None)
+    }
+
+    /// A snapshot that shares large values with others of the same file.
+    pub(super) fn sharing(
+        txn: ReadTransaction,
+        recent: Arc<RecentValues>,
+    ) -> Result<Self, StoreError> {
+        Self::open(txn, Some(recent))
+    }
+
+    fn open(txn: ReadTransaction, recent: Option<Arc<RecentValues>>) -> Result<Self, StoreError> {
         let versions = txn.open_table(CURRENT).map_err(store_error)?;
-        let values = txn.open_table(VALUES).map_err(store_error)?;
+        let values = Values::open(&txn, recent)?;
         let revision =
             number(&txn.open_table(META).map_err(store_error)?, META_CURRENT).map(Revision)?;
         Ok(Self { txn, revision, versions, values })
@@ -36,12 +51,17 @@ impl Snapshot {
         self.revision
     }
 
+    /// The values.
+    pub(super) fn values(&self) -> &Values {
+        &self.values
+    }
+
     /// See [`crate::store::Store::get`]. `Unchanged` and `Missing` come from the index alone.
     pub(super) fn get(&self, key: &Key, known: Option<Revision>) -> Result<Lookup, StoreError> {
         match version(&self.versions, key.as_str().as_bytes())?.and_then(live) {
             None => Ok(Lookup::Missing),
             Some(at) if Some(at.revision) == known => Ok(Lookup::Unchanged),
-            Some(at) => Ok(Lookup::Found(entry(&self.values, key, at)?)),
+            Some(at) => Ok(Lookup::Found(self.values.entry(key, at)?)),
         }
     }
 
@@ -56,7 +76,7 @@ impl Snapshot {
                 page.more = true;
                 return Ok(ControlFlow::Break(()));
             }
-            let entry = entry(&self.values, &decode_key(key)?, at)?;
+            let entry = self.values.entry(&decode_key(key)?, at)?;
             bytes += entry.value.len();
             page.entries.push(entry);
             Ok(ControlFlow::Continue(()))
@@ -174,19 +194,6 @@ pub(super) fn latest(
 ) -> Result<Option<Latest>, StoreError> {
     let row = current.get(key).map_err(store_error)?;
     row.map(|row| decode_latest(key, row.value())).transpose()
-}
-
-/// The entry of a key with the value at a position. Verifies the value and copies it once.
-pub(super) fn entry(
-    values: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
-    key: &Key,
-    at: Position,
-) -> Result<Entry, StoreError> {
-    let damaged = || StoreError::Damaged { key: key.clone(), revision: at.revision };
-    let row = values.get(&at.encode()).map_err(store_error)?.ok_or_else(damaged)?;
-    let value =
-        layout::decode_value(key.as_str().as_bytes(), at, row.value()).ok_or_else(damaged)?;
-    Ok(Entry { key: key.clone(), value: Bytes::copy_from_slice(value), revision: at.revision })
 }
 
 /// A number of the `meta` table.

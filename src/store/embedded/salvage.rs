@@ -19,10 +19,11 @@ use crate::store::{
 
 use super::copy_on_write;
 use super::error::{panicked, store_error};
-use super::layout::{CURRENT, LOG, Latest, Position, Record, VALUES, Version};
+use super::layout::{CURRENT, LOG, Latest, Position, Record, Version};
 use super::open::{self, Open};
 use super::options::Options;
-use super::read::{decode_key, decode_latest, entry, live};
+use super::read::{decode_key, decode_latest, live};
+use super::values::Values;
 
 /// A data file with a damaged structure, opened without changing it.
 pub(super) struct Salvage(Open);
@@ -88,7 +89,7 @@ impl Backup for Salvage {
 }
 
 fn read_entry(txn: &ReadTransaction, key: &Key, at: Position) -> Result<Entry, StoreError> {
-    caught(|| entry(&txn.open_table(VALUES).map_err(store_error)?, key, at))
+    caught(|| Values::open(txn, None)?.entry(key, at))
 }
 
 impl Keys {

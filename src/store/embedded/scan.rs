@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use redb::ReadOnlyTable;
+use redb::AccessGuard;
 use tokio::sync::watch as signal;
 
 use crate::store::{
@@ -19,8 +20,9 @@ use crate::store::{
 
 use super::error::{damaged_row, store_error};
 use super::handle::Handle;
-use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, VALUES, Version, decode_value};
+use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, Version, decode_value};
 use super::read::{Snapshot, before, decode_version, live};
+use super::values::Values;
 
 /// Keys that one step visits.
 const STEP_KEYS: usize = 256;
@@ -116,7 +118,7 @@ impl LogScanner {
         let (keys, history, values) = (
             snapshot.table(CURRENT)?,
             snapshot.table(HISTORY)?,
-            Values::of(snapshot, &self.handle)?,
+            ScannedValues::of(snapshot, &self.handle),
         );
         let start = after.as_deref().map_or(Bound::Included(prefix.as_bytes()), Bound::Excluded);
         let mut last = None;
@@ -175,7 +177,7 @@ impl LogScanner {
             }
             done = at.revision;
         }
-        let values = Values::of(snapshot, &self.handle)?;
+        let values = ScannedValues::of(snapshot, &self.handle);
         for (key, (before, now)) in &changed {
             values.visit(key, *before, Some(*now), visitor)?;
         }
@@ -183,14 +185,31 @@ impl LogScanner {
     }
 }
 
-struct Values<'a> {
-    rows: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
+struct ScannedValues<'a> {
+    values: &'a Values,
     handle: &'a Handle,
 }
 
-impl<'a> Values<'a> {
-    fn of(snapshot: &Snapshot, handle: &'a Handle) -> Result<Self, StoreError> {
-        Ok(Self { rows: snapshot.table(VALUES)?, handle })
+/// A value, which may be damaged.
+enum ScannedValue<'a> {
+    Whole(AccessGuard<'a, &'static [u8]>),
+    Assembled(Bytes),
+    Lost,
+}
+
+impl<'a> ScannedValues<'a> {
+    fn of(snapshot: &'a Snapshot, handle: &'a Handle) -> Self {
+        Self { values: snapshot.values(), handle }
+    }
+
+    fn read(&self, key: &str, at: Position) -> Result<ScannedValue<'a>, StoreError> {
+        Ok(match self.values.whole.get(&at.encode()).map_err(store_error)? {
+            Some(row) => ScannedValue::Whole(row),
+            None => match self.values.value(key.as_bytes(), at)? {
+                Some(value) => ScannedValue::Assembled(value),
+                None => ScannedValue::Lost,
+            },
+        })
     }
 
     /// Visits a key, and records damage of its value now. A value that is missing in a damaged file
@@ -202,27 +221,40 @@ impl<'a> Values<'a> {
         now: Option<Version>,
         visitor: &mut dyn ScanVisitor,
     ) -> Result<(), StoreError> {
-        let row = |version: Option<Version>| {
-            let at = version.and_then(live);
-            at.map(|at| self.rows.get(&at.encode()).map_err(store_error)).transpose()
+        let read = |version: Option<Version>| {
+            version.and_then(live).map(|at| self.read(key, at)).transpose()
         };
-        let (before, after) = (row(before)?, row(now)?);
-        if let (Some(at), Some(row)) = (now.and_then(live), &after)
-            && row
-                .as_ref()
-                .is_none_or(|row| decode_value(key.as_bytes(), at, row.value()).is_none())
+        let (before, after) = (read(before)?, read(now)?);
+        if let (Some(at), Some(value)) = (now.and_then(live), &after)
+            && value.is_damaged(key, at)
         {
             self.handle.record_damage(&Key::new(key), at.revision);
         }
-        let [before, after] = [&before, &after].map(|row| {
-            row.as_ref().map(|row| {
-                row.as_ref().map_or(&[][..], |row| layout::unverified_value(row.value()))
-            })
-        });
+        let [before, after] =
+            [&before, &after].map(|value| value.as_ref().map(ScannedValue::bytes));
         if before.is_some() || after.is_some() {
             visitor.visit(ValueChange { key, before, after });
         }
         Ok(())
+    }
+}
+
+impl ScannedValue<'_> {
+    fn is_damaged(&self, key: &str, at: Position) -> bool {
+        match self {
+            Self::Whole(row) => decode_value(key.as_bytes(), at, row.value()).is_none(),
+            Self::Assembled(_) => false,
+            Self::Lost => true,
+        }
+    }
+
+    /// The bytes, which may be wrong. None of a lost value.
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(row) => layout::unverified_value(row.value()),
+            Self::Assembled(value) => value,
+            Self::Lost => &[],
+        }
     }
 }
 

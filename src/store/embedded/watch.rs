@@ -8,15 +8,15 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use redb::ReadOnlyTable;
 use tokio::sync::watch;
 
 use crate::store::{Batch, Entry, Event, Key, Revision, StoreError, Watch, WatchError};
 
 use super::error::{damaged_row, store_error};
 use super::handle::Handle;
-use super::layout::{Kind, LOG, Position, Record, VALUES};
-use super::read::{Snapshot, entry, live};
+use super::layout::{Kind, LOG, Position, Record};
+use super::read::{Snapshot, live};
+use super::values::Values;
 
 /// Changes in one batch. The rest of the last transaction may exceed it.
 const BATCH_EVENTS: usize = 64;
@@ -87,7 +87,7 @@ fn step(snapshot: &Snapshot, prefix: &str, after: Revision) -> Result<Batch, Sto
     if after < compacted {
         return Err(StoreError::Compacted { requested: after, compacted });
     }
-    let mut reader = Reader { values: snapshot.table(VALUES)?, events: Vec::new(), bytes: 0 };
+    let mut reader = Reader { values: snapshot.values(), events: Vec::new(), bytes: 0 };
     let mut done = after;
     let start = Position::end_of(after).encode();
     let bounds: (Bound<&[u8; Position::BYTES]>, _) = (Bound::Excluded(&start), Bound::Unbounded);
@@ -109,13 +109,13 @@ fn step(snapshot: &Snapshot, prefix: &str, after: Revision) -> Result<Batch, Sto
     Ok(Batch { events: reader.events, revision: snapshot.current()? })
 }
 
-struct Reader {
-    values: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
+struct Reader<'s> {
+    values: &'s Values,
     events: Vec<Event>,
     bytes: usize,
 }
 
-impl Reader {
+impl Reader<'_> {
     fn is_full(&self) -> bool {
         self.events.len() >= BATCH_EVENTS || self.bytes >= BATCH_BYTES
     }
@@ -139,7 +139,7 @@ impl Reader {
     }
 
     fn entry(&mut self, key: &Key, at: Position) -> Result<Entry, StoreError> {
-        let entry = entry(&self.values, key, at)?;
+        let entry = self.values.entry(key, at)?;
         self.bytes += entry.value.len();
         Ok(entry)
     }

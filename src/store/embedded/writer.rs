@@ -9,6 +9,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 
 use crate::store::{Incident, Outcome, Revision, StoreError, Txn};
@@ -17,10 +18,12 @@ use super::error::{panicked, store_error};
 use super::group::{Effect, Finished, Group, GuardCheck};
 use super::handle::Handle;
 use super::job::Job;
+use super::layout::Position;
 use super::ledger::Ledger;
 use super::read::Snapshot;
 use super::recover::{Recovery, Reopened};
 use super::space::{Room, Space};
+use super::values::CommittedValues;
 
 /// The most jobs that share one commit.
 const GROUP_JOBS: usize = 256;
@@ -76,16 +79,21 @@ impl Writer {
             self.commit_nothing()?;
         }
         let txn = self.handle.begin_write()?;
-        let mut group = Group::open(&txn, &self.ledger)?;
+        let read = |key: &[u8], at| self.read_value(key, at);
+        let committed = CommittedValues { recent: self.handle.recent_values(), read: &read };
+        let mut group = Group::open(&txn, &self.ledger, committed)?;
         for job in jobs {
             self.perform(&mut group, &room, job)?;
         }
         let revision = group.revision();
-        let Finished { effect, accounts, reusable } = group.finish()?;
+        let Finished { effect, accounts, reusable, values } = group.finish()?;
         match effect {
             Effect::Nothing => txn.abort().map_err(store_error)?,
             Effect::Changed => {
                 txn.commit().map_err(store_error)?;
+                for (at, value) in &values {
+                    self.handle.recent_values().insert(*at, value);
+                }
                 self.handle.publish_commit()?;
                 self.ledger.settle(accounts);
                 self.space.set_reusable(reusable);
@@ -95,11 +103,18 @@ impl Writer {
         Ok(())
     }
 
+    /// The committed value of a key at a position; `None` if it is damaged.
+    fn read_value(&self, key: &[u8], at: Position) -> Option<Bytes> {
+        self.handle.read(|snapshot| snapshot.values().value(key, at)).unwrap_or(None)
+    }
+
     /// Makes an empty commit: redb reuses the pages that a commit has freed only after the next
     /// one, so a completely full file would stay full although everything in it was deleted.
     fn commit_nothing(&mut self) -> Result<(), StoreError> {
         let txn = self.handle.begin_write()?;
-        let mut group = Group::open(&txn, &self.ledger)?;
+        let read = |key: &[u8], at| self.read_value(key, at);
+        let committed = CommittedValues { recent: self.handle.recent_values(), read: &read };
+        let mut group = Group::open(&txn, &self.ledger, committed)?;
         group.effect = Effect::Changed;
         group.finish()?;
         txn.commit().map_err(store_error)?;
