@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -162,11 +163,28 @@ pub struct ManagedFieldsEntry {
     /// FieldsV1 is the field set.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<FieldsV1>")]
-    pub fields_v1: Option<serde_json::Value>,
+    pub fields_v1: Option<Arc<serde_json::Value>>,
     /// Subresource is the name of the subresource through which the fields were written. Empty for
     /// the main resource.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subresource: String,
+}
+
+impl ManagedFieldsEntry {
+    /// Returns true if both entries differ at most in their times.
+    pub fn is_same_but_time(&self, other: &Self) -> bool {
+        let Self { manager, operation, api_version, time: _, fields_type, fields_v1, subresource } =
+            self;
+        *fields_v1 == other.fields_v1
+            && [manager, operation, api_version, fields_type, subresource]
+                == [
+                    &other.manager,
+                    &other.operation,
+                    &other.api_version,
+                    &other.fields_type,
+                    &other.subresource,
+                ]
+    }
 }
 
 /// ListMeta is the metadata of a list.

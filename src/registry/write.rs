@@ -4,7 +4,7 @@ use futures_util::{StreamExt, stream};
 
 use crate::auth::ResourceAction;
 use crate::machinery::managed_fields::Manager;
-use crate::meta::{Kind, ObjectMeta, Status};
+use crate::meta::{Kind, ManagedFieldsEntry, Status};
 use crate::registry::actor::{Actor, DryRun};
 use crate::registry::admission::attributes::{
     AdmissionOperation, AdmissionPhase, AdmissionStep, AdmissionTarget, WriteOrigin,
@@ -473,13 +473,9 @@ fn effect<T: Kind>(old: Option<&T>, new: &mut T) -> WriteEffect {
     if meta.deletion_timestamp.is_some() && meta.finalizers.is_empty() {
         return WriteEffect::Deleted;
     }
-    let timeless = |meta: &ObjectMeta| {
-        let entries = meta.managed_fields.iter().cloned();
-        entries
-            .map(|entry| crate::meta::ManagedFieldsEntry { time: None, ..entry })
-            .collect::<Vec<_>>()
-    };
-    if timeless(meta) != timeless(old.metadata()) {
+    let (entries, old_entries) = (&meta.managed_fields, &old.metadata().managed_fields);
+    let is_same = |(a, b): (&ManagedFieldsEntry, &ManagedFieldsEntry)| a.is_same_but_time(b);
+    if entries.len() != old_entries.len() || !entries.iter().zip(old_entries).all(is_same) {
         return WriteEffect::Updated;
     }
     let managed =
