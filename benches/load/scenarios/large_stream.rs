@@ -1,6 +1,6 @@
-//! Writes to a stream of 200 tags with full history: pushes, compared with pushes to a stream of
-//! ten such tags on the same server, and edits of one tag. A single client writes, so that no write
-//! waits or is retried; the result is the CPU time of the server.
+//! Requests to a stream of 200 tags with full history: pushes, compared with pushes to a stream of
+//! ten such tags on the same server, edits of one tag, and GETs. There is a single client, so that no
+//! write waits or is retried; the result is the CPU time of the server.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -33,17 +33,17 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> {
     let place = Rc::new(Place::open(bench)?);
-    let comparison = |write: Write| {
+    let comparison = |write: Request| {
         let place = place.clone();
         let side = if write.tags() == MANY { Side::Ours } else { Side::SmallStream };
         Comparison::new(write.name(), side, move || place.turn(write))
     };
-    Ok(Write::ALL.map(comparison).into())
+    Ok(Request::ALL.map(comparison).into())
 }
 
-/// Kinds of writes. Each repetition has a new value.
+/// Kinds of requests. Each repetition of a write has a new value.
 #[derive(Clone, Copy)]
-enum Write {
+enum Request {
     /// New image for a tag of the stream with this number of tags, one tag after the other.
     Push { tags: usize },
     /// New annotation of one tag of the large stream, by strategic merge patch.
@@ -52,15 +52,18 @@ enum Write {
     JsonPatch,
     /// The same edit by server-side apply.
     Apply,
+    /// GET of the large stream, which changes nothing.
+    Get,
 }
 
-impl Write {
-    const ALL: [Self; 5] = [
+impl Request {
+    const ALL: [Self; 6] = [
         Self::Push { tags: FEW },
         Self::Push { tags: MANY },
         Self::StrategicPatch,
         Self::JsonPatch,
         Self::Apply,
+        Self::Get,
     ];
 
     fn name(self) -> &'static str {
@@ -69,6 +72,7 @@ impl Write {
             Self::StrategicPatch => "strategic patch",
             Self::JsonPatch => "JSON patch",
             Self::Apply => "apply",
+            Self::Get => "stream GET",
         }
     }
 
@@ -82,12 +86,13 @@ impl Write {
         if let Self::Push { .. } = self { 201 } else { 200 }
     }
 
-    /// Request that writes the value of a number.
+    /// Request with the value of a number.
     fn request(self, number: usize) -> Vec<u8> {
         let tag =
             json!({"name": tag_name(EDITED), "annotations": {ANNOTATION: number.to_string()}});
         match self {
             Self::Push { tags } => push_request(number, tags),
+            Self::Get => wire::get(&stream_path(MANY), Caller::Token),
             Self::StrategicPatch => patch_request(
                 "",
                 "application/strategic-merge-patch+json",
@@ -109,7 +114,7 @@ impl Write {
         }
     }
 
-    /// Checks that a stream has the value of a number.
+    /// Checks that a stream has the value of a number, if the request writes one.
     fn is_in(self, stream: &Value, number: usize) -> bool {
         match self {
             Self::Push { tags } => {
@@ -119,7 +124,8 @@ impl Write {
                     history["items"][0]["image"] == corpus::image(number).digest
                 })
             }
-            _ => {
+            Self::Get => true,
+            Self::StrategicPatch | Self::JsonPatch | Self::Apply => {
                 let mut tags = stream["spec"]["tags"].as_array().into_iter().flatten();
                 let value = number.to_string();
                 tags.any(|tag| tag["annotations"][ANNOTATION] == value)
@@ -150,7 +156,7 @@ impl<'a> Place<'a> {
             for tags in [FEW, MANY] {
                 make_stream(connection, tags).await?;
             }
-            for write in Write::ALL {
+            for write in Request::ALL {
                 place
                     .check(connection, write)
                     .await
@@ -161,7 +167,7 @@ impl<'a> Place<'a> {
         Ok(place)
     }
 
-    fn turn(&self, write: Write) -> anyhow::Result<Figures> {
+    fn turn(&self, write: Request) -> anyhow::Result<Figures> {
         turn::drive(&self.pool, &self.server, self.bench.times(), async |connection, _, watch| {
             while watch.runs() {
                 let request = write.request(self.number());
@@ -174,7 +180,7 @@ impl<'a> Place<'a> {
     }
 
     /// Checks that a write has its effect and keeps the size of the stream.
-    async fn check(&self, connection: &mut Connection, write: Write) -> anyhow::Result<()> {
+    async fn check(&self, connection: &mut Connection, write: Request) -> anyhow::Result<()> {
         let number = self.number();
         expect(connection, &write.request(number), write.status()).await?;
         let answer =
