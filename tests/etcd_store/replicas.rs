@@ -230,3 +230,14 @@ async fn key_without_a_value_is_known_as_missing() {
     let entry = store.entry("/a").await.unwrap();
     assert_eq!((entry.revision, store.get_cached(&key("/a"))), (made, Some(Lookup::Found(entry))));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ready_replica_has_loaded_the_index() {
+    let lab = EtcdLab::<1>::start().await;
+    let store = lab.store();
+    for batch in 0..50 {
+        store.make((0..100).map(|number| put(&format!("/{batch}/{number}"), "v")).collect()).await;
+    }
+    let replica = lab.replica().await;
+    assert_eq!(replica.get_cached(&key("/none")), Some(Lookup::Missing));
+}

@@ -125,7 +125,7 @@ impl Replica {
     /// Waits until the index is loaded.
     ///
     /// # Errors
-    /// etcd was not reached since the start.
+    /// etcd was not reached since the start, or has not sent all keys yet.
     pub(super) async fn loaded(&self) -> Result<(), StoreError> {
         let is_loaded = |now: &FeedProgress| now.position > 0;
         if self.feed.reaches(self.members.request_timeout(), is_loaded).await {
@@ -134,13 +134,13 @@ impl Replica {
         if self.feed.progress().borrow().is_closed {
             return Err(StoreError::Closed);
         }
-        Err(CallError::other("etcd was not reached since the start of this server").into())
+        Err(CallError::other("the index of etcd is not loaded yet").into())
     }
 
     /// The oldest revision that is not known to be compacted.
     ///
     /// # Errors
-    /// etcd was not reached since the start.
+    /// The index is not loaded.
     pub(super) async fn oldest(&self) -> Result<Revision, StoreError> {
         self.loaded().await?;
         Ok(self.feed.floor())

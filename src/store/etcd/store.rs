@@ -215,8 +215,15 @@ impl Compact for Etcd {
 }
 
 impl StoreHealth for Etcd {
+    /// Writes need the index, so a server without it is not ready.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async { self.replica.fresh().await.map(drop) })
+        Box::pin(async {
+            self.replica.fresh().await?;
+            match self.replica.feed.is_loaded() {
+                true => Ok(()),
+                false => Err(CallError::other("the index of etcd is still being loaded").into()),
+            }
+        })
     }
 
     fn warnings(&self) -> Vec<String> {
