@@ -77,7 +77,8 @@ impl StoreCheck {
         let check = || {
             // A store may read on the calling thread, where a timeout cannot interrupt it.
             let (store, here) = (store.clone(), Handle::current());
-            let check = tokio::task::spawn_blocking(move || here.block_on(store.ready()));
+            let check =
+                tokio::task::spawn_blocking(move || here.block_on(store.ready_for_writes()));
             async move { check.await.map_err(|why| why.to_string())?.map_err(|why| why.to_string()) }
         };
         self.0.get(&(), check).await

@@ -6,11 +6,19 @@ use super::StoreError;
 
 /// The health of a store, for probes and for the supervisor of the process.
 pub trait StoreHealth: Send + Sync + 'static {
-    /// Checks that the store can serve. Cheap enough for a readiness probe.
+    /// Checks that the store can serve reads.
     ///
     /// # Errors
-    /// The reason why it cannot serve.
+    /// The reason why it cannot serve them.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
+
+    /// Checks that the store can serve reads and writes. Cheap enough for a readiness probe.
+    ///
+    /// # Errors
+    /// The reason why it cannot serve them.
+    fn ready_for_writes(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.ready()
+    }
 
     /// Problems of a store that still serves, for its operator. They name no stored key.
     fn warnings(&self) -> Vec<String>;

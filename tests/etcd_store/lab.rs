@@ -129,7 +129,7 @@ async fn open(options: &EtcdOptions) -> Arc<Etcd> {
 /// Waits until a store serves.
 pub(crate) async fn become_ready(store: &Etcd) {
     let ready = async {
-        while store.ready().await.is_err() {
+        while store.ready_for_writes().await.is_err() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

@@ -215,8 +215,12 @@ impl Compact for Etcd {
 }
 
 impl StoreHealth for Etcd {
-    /// Writes need the index, so a server without it is not ready.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async { self.replica.fresh().await.map(drop) })
+    }
+
+    /// Writes need the index.
+    fn ready_for_writes(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
             self.replica.fresh().await?;
             match self.replica.feed.is_loaded() {
