@@ -12,7 +12,7 @@ use crate::store::{Change, Current, Entry, Guard, Key, Lookup, ReadPoint, Store,
 /// streams can read thousands of keys.
 ///
 /// Entries that the store has in memory may be outdated. The guards find that out if the
-/// transaction is committed; other decisions need [`ReadSet::confirm`] first. As `origStateIsCurrent`
+/// transaction is committed; other decisions need a confirmation first. As `origStateIsCurrent`
 /// in k8s.io/apiserver/pkg/storage/etcd3/store.go.
 #[derive(Debug, Default)]
 pub struct ReadSet {
