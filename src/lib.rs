@@ -136,10 +136,11 @@
 //!    all rows, guarded by the revisions of all entries that were read. If another writer changed
 //!    one of them, the loop runs again with the current values, admission included. Over etcd the
 //!    entries come from memory and may be outdated: the guards or, before an error, a read detect
-//!    that ([`registry::read_set::ReadSet`]). The new state of the stream has a tag event ([`domain::mapping::push`], [`domain::tag_history`]). The image
-//!    is stored if it is new or better proved ([`domain::proof::superseding`]). A push that proves
-//!    nothing about an existing image leaves the loop to check the rights of the user (`PushRights`
-//!    in `resources/push_rights.rs`), then enters it again.
+//!    that ([`registry::read_set::ReadSet`]). The new state of the stream has a tag event
+//!    ([`domain::mapping::push`], [`domain::tag_history`]). The image is stored if it is new or
+//!    better proved ([`domain::proof::superseding`]). A push that proves nothing about an existing
+//!    image leaves the loop to check the rights of the user (`PushRights` in
+//!    `resources/push_rights.rs`), then enters it again.
 //! 6. [`registry::object_store::ObjectStore::change`] makes the rows of an object: its JSON, and
 //!    the derived rows of its [`registry::strategy::Strategy`] (the prepared view, the children
 //!    of a manifest list). All rows of a push are in one transaction.
