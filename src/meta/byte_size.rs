@@ -3,7 +3,7 @@
 /// Units by name, as in quantities of Kubernetes.
 const UNITS: [(&str, u64); 4] = [("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("", 1)];
 
-/// Parses a whole number of bytes, `Ki`, `Mi` or `Gi`, or with the same meaning `KiB`, `MiB` or `GiB`.
+/// Parses a whole number of bytes, `Ki`, `Mi` or `Gi`, which may be written `KiB`, `MiB` or `GiB`.
 ///
 /// # Errors
 /// The text is no size, or the size exceeds 2^64 bytes.

@@ -12,10 +12,11 @@ pub trait StoreHealth: Send + Sync + 'static {
     /// The reason why it cannot serve them.
     fn ready(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Checks that the store can serve reads and writes. Cheap enough for a readiness probe.
+    /// Checks that the store can serve reads, and has loaded what writes need. Cheap enough for a
+    /// readiness probe. A full disk is no failure.
     ///
     /// # Errors
-    /// The reason why it cannot serve them.
+    /// The reason why it is not ready.
     fn ready_for_writes(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         self.ready()
     }
