@@ -44,8 +44,22 @@ mod figures;
 mod fill;
 #[path = "load/fixtures.rs"]
 mod fixtures;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/grants.rs"]
+mod grants;
 #[path = "load/http_baseline.rs"]
 mod http_baseline;
+#[cfg(feature = "etcd")]
+#[path = "../tests/cluster/kubeconfig.rs"]
+mod kubeconfig;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/kubectl.rs"]
+mod kubectl;
+#[cfg(feature = "etcd")]
+#[path = "load/kubernetes.rs"]
+mod kubernetes;
 #[cfg(feature = "etcd")]
 #[expect(dead_code, reason = "other test binaries use the rest")]
 #[path = "../tests/support/etcd/link.rs"]
@@ -58,6 +72,10 @@ mod listen;
 mod members;
 #[path = "load/multiplexed.rs"]
 mod multiplexed;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/objects.rs"]
+mod objects;
 #[path = "load/open_loop.rs"]
 mod open_loop;
 #[path = "load/options.rs"]
@@ -66,6 +84,10 @@ mod options;
 #[expect(dead_code, reason = "other test binaries use the rest")]
 #[path = "../tests/cluster/pki.rs"]
 mod pki;
+#[cfg(feature = "etcd")]
+#[expect(dead_code, reason = "other test binaries use the rest")]
+#[path = "../tests/cluster/plane.rs"]
+mod plane;
 #[path = "load/process.rs"]
 mod process;
 #[cfg(feature = "etcd")]
@@ -102,6 +124,9 @@ mod tools;
 mod turn;
 #[path = "load/usage.rs"]
 mod usage;
+#[cfg(feature = "etcd")]
+#[path = "../tests/cluster/wait.rs"]
+mod wait;
 #[path = "load/webhook_server.rs"]
 mod webhook_server;
 #[path = "load/wire.rs"]

@@ -10,6 +10,9 @@ pub(crate) enum Caller {
     /// Front proxy, as kube-apiserver connects on behalf of a user: a client certificate and the
     /// user in headers. The control plane authorizes the user.
     FrontProxy,
+    /// Client certificate of a user, which the connection presents.
+    #[cfg(feature = "etcd")]
+    Certificate,
 }
 
 /// Token in the server's token file.
@@ -29,6 +32,8 @@ impl Caller {
         match self {
             Self::Token => vec![("authorization", format!("Bearer {TOKEN}"))],
             Self::ReviewedToken => vec![("authorization", format!("Bearer {REVIEWED_TOKEN}"))],
+            #[cfg(feature = "etcd")]
+            Self::Certificate => Vec::new(),
             Self::FrontProxy => {
                 let groups = GROUPS.map(|group| ("x-remote-group", group.to_owned()));
                 [("x-remote-user", DEVELOPER.to_owned())].into_iter().chain(groups).collect()

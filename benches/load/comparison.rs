@@ -12,8 +12,10 @@ use crate::report::{Report, print_head};
 pub(crate) enum Side {
     /// Real server.
     Ours,
-    /// Server that sends bytes from memory.
+    /// Server that sends the bytes of one response from memory.
     HttpBaseline,
+    /// Server that sends the bytes of the response of each image from memory.
+    HttpAllImages,
     /// redb alone with its default commits: after a crash it reads the whole file.
     Redb,
     /// redb alone with quick-repair commits, as the store uses them.
@@ -26,18 +28,24 @@ pub(crate) enum Side {
     Etcd,
     /// Real server without admission webhooks.
     NoWebhooks,
+    /// ConfigMap in the same kube-apiserver.
+    #[cfg(feature = "etcd")]
+    ConfigMap,
 }
 
 impl Side {
     /// Baselines of the real server.
-    pub(crate) const RIVALS: [Self; 7] = [
+    pub(crate) const RIVALS: &[Self] = &[
         Self::HttpBaseline,
+        Self::HttpAllImages,
         Self::Redb,
         Self::RedbQuickRepair,
         Self::SmallStream,
         Self::Embedded,
         Self::Etcd,
         Self::NoWebhooks,
+        #[cfg(feature = "etcd")]
+        Self::ConfigMap,
     ];
 }
 
@@ -46,12 +54,15 @@ impl fmt::Display for Side {
         f.pad(match self {
             Self::Ours => "ours",
             Self::HttpBaseline => "http",
+            Self::HttpAllImages => "http-n",
             Self::Redb => "redb",
             Self::RedbQuickRepair => "redb-qr",
             Self::SmallStream => "small",
             Self::Embedded => "embed",
             Self::Etcd => "etcd",
             Self::NoWebhooks => "none",
+            #[cfg(feature = "etcd")]
+            Self::ConfigMap => "cmap",
         })
     }
 }

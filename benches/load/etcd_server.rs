@@ -1,7 +1,6 @@
 //! Server over an etcd cluster of its own, as full as the embedded store.
 
 use std::cell::{Cell, RefCell};
-use std::fs;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
@@ -19,7 +18,7 @@ use crate::process::Process;
 use crate::questions::{Questions, Scenario};
 use crate::report;
 use crate::turn;
-use crate::usage::resident_mib;
+use crate::usage::{self, resident_mib};
 
 /// Mappings that are built before a turn. More would cost time and disk in each turn, which writes
 /// to new streams of the same cluster.
@@ -130,18 +129,7 @@ fn launch(bench: &Bench, members: &Members, folder: &TempDir) -> anyhow::Result<
 fn processes(members: &Members) -> anyhow::Result<Vec<u32>> {
     let urls = members.endpoints();
     let flags: Vec<String> = urls.iter().map(|url| format!("--listen-client-urls={url}")).collect();
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc")? {
-        let entry = entry?;
-        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
-        // A process may have ended meanwhile. The supervising shells have the flags, too.
-        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
-        let mut arguments = command.split(|byte| *byte == 0);
-        let is_etcd = arguments.next().is_some_and(|program| program.ends_with(b"/etcd"));
-        if is_etcd && arguments.any(|each| flags.iter().any(|flag| flag.as_bytes() == each)) {
-            found.push(id);
-        }
-    }
+    let found = usage::processes_with(&["etcd"], |argument| flags.iter().any(|it| it == argument))?;
     ensure!(found.len() == members.size(), "{} of {} members run", found.len(), members.size());
     Ok(found)
 }

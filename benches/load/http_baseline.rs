@@ -1,14 +1,17 @@
-//! HTTP baseline: the cost without lookup, checks or accounting. It uses the same axum, hyper,
+//! HTTP baseline: the cost without resolution, checks or accounting. It uses the same axum, hyper,
 //! rustls, aws-lc-rs, allocator and runtime as the real server, with one route that sends bytes
-//! from memory.
+//! from memory: one response for all requests, or the response of each image.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::{env, fs};
 
 use anyhow::Context;
 use axum::Router;
 use axum::body::Body;
+use axum::extract;
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
@@ -24,13 +27,36 @@ use crate::site::{CHAIN, KEY};
 
 const FOUND: &str = "http-baseline-found.json";
 const MISSING: &str = "http-baseline-missing.json";
+const IMAGES: &str = "http-baseline-images.json";
 
-/// Starts an HTTP baseline with these responses in the folder of a site. It uses the certificate of
-/// the real servers.
+/// Starts an HTTP baseline that sends one response for all images that it finds, and one for all
+/// others.
 ///
 /// # Errors
 /// The baseline does not serve.
 pub(crate) fn start(folder: &Path, found: &[u8], missing: &[u8]) -> anyhow::Result<Process> {
+    start_with(folder, &HashMap::new(), found, missing)
+}
+
+/// Starts an HTTP baseline that sends the response of each image, which is in a map by name.
+///
+/// # Errors
+/// The baseline does not serve.
+pub(crate) fn start_all(
+    folder: &Path,
+    images: &HashMap<String, String>,
+) -> anyhow::Result<Process> {
+    start_with(folder, images, &[], &[])
+}
+
+/// Starts an HTTP baseline in the folder of a site. It uses the certificate of the real servers.
+fn start_with(
+    folder: &Path,
+    images: &HashMap<String, String>,
+    found: &[u8],
+    missing: &[u8],
+) -> anyhow::Result<Process> {
+    fs::write(folder.join(IMAGES), serde_json::to_vec(images)?)?;
     fs::write(folder.join(FOUND), found)?;
     fs::write(folder.join(MISSING), missing)?;
     let mut command =
@@ -47,9 +73,26 @@ pub(crate) fn serve(folder: &Path) -> anyhow::Result<()> {
     end_with_parent();
     let read = |name| fs::read(folder.join(name)).with_context(|| format!("{name} cannot be read"));
     let (found, missing) = (Bytes::from(read(FOUND)?), Bytes::from(read(MISSING)?));
+    let images: HashMap<String, Bytes> =
+        serde_json::from_slice::<HashMap<String, String>>(&read(IMAGES)?)?
+            .into_iter()
+            .map(|(name, body)| (name, body.into()))
+            .collect();
     let path = format!("/apis/image.openshift.io/v1/namespaces/{{namespace}}/{RESOURCE}/{{name}}");
+    let route = match images.is_empty() {
+        true => get(async move || answer(StatusCode::OK, found)),
+        false => get({
+            let (images, missing) = (Arc::new(images), missing.clone());
+            async move |extract::Path((_, name)): extract::Path<(String, String)>| match images
+                .get(&name)
+            {
+                Some(body) => answer(StatusCode::OK, body.clone()),
+                None => answer(StatusCode::NOT_FOUND, missing),
+            }
+        }),
+    };
     let app = Router::new()
-        .route(&path, get(async move || answer(StatusCode::OK, found)))
+        .route(&path, route)
         .fallback(async move || answer(StatusCode::NOT_FOUND, missing));
     let chain = CertificateDer::pem_file_iter(folder.join(CHAIN))?.collect::<Result<_, _>>()?;
     let pair = Pair { chain, key: PrivateKeyDer::from_pem_file(folder.join(KEY))? };

@@ -1,5 +1,6 @@
 //! Requests of the GET scenarios and the expected responses.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -38,6 +39,10 @@ pub(crate) enum Scenario {
     /// As `Uniform`, for some images, through the front proxy, with access that the control plane
     /// has reviewed.
     FrontProxy,
+    /// As `Uniform`, for some images, through a kube-apiserver, which authenticates and authorizes
+    /// the client.
+    #[cfg(feature = "etcd")]
+    KubeApiserver,
 }
 
 impl Scenario {
@@ -58,6 +63,8 @@ impl Scenario {
             Self::Missing => "not found",
             Self::ReviewedToken => "reviewed token",
             Self::FrontProxy => "front proxy",
+            #[cfg(feature = "etcd")]
+            Self::KubeApiserver => "kube-apiserver",
         }
     }
 
@@ -72,6 +79,8 @@ impl Scenario {
             Self::Uniform | Self::Hot | Self::Partial | Self::Missing => Caller::Token,
             Self::ReviewedToken => Caller::ReviewedToken,
             Self::FrontProxy => Caller::FrontProxy,
+            #[cfg(feature = "etcd")]
+            Self::KubeApiserver => Caller::Certificate,
         }
     }
 
@@ -120,9 +129,7 @@ impl Questions {
             Scenario::Hot => all.skip(digests.len() / 2).take(1).map(wish).collect(),
             Scenario::Uniform | Scenario::Partial | Scenario::Missing => all.map(wish).collect(),
             // Access to each image needs its own review.
-            Scenario::ReviewedToken | Scenario::FrontProxy => {
-                all.step_by(digests.len().div_ceil(REVIEWED)).map(wish).collect()
-            }
+            _ => all.step_by(digests.len().div_ceil(REVIEWED)).map(wish).collect(),
         };
         let requests = requests(&wishes, RESOURCE, scenario.caller());
         Self { scenario, wishes, requests, lengths: Vec::new(), sample: Vec::new() }
@@ -154,6 +161,12 @@ impl Questions {
     /// Path of a request, which both the server and its baseline know.
     pub(crate) fn path(&self, number: usize) -> String {
         path(RESOURCE, &self.wishes[number].asked)
+    }
+
+    /// The length of the body of a response, in bytes.
+    #[cfg(feature = "etcd")]
+    pub(crate) fn length(&self, number: usize) -> usize {
+        self.lengths[number]
     }
 
     /// Checks a response by status and length, without parsing it.
@@ -207,6 +220,28 @@ impl Questions {
             self.sample.extend(sample);
         }
         Ok(())
+    }
+
+    /// Sends every request once and returns the bodies of the responses by the requested names.
+    ///
+    /// # Errors
+    /// A response of another shape than the first one to the request.
+    pub(crate) fn bodies(
+        &self,
+        pool: &ClientPool,
+        address: SocketAddr,
+    ) -> anyhow::Result<HashMap<String, String>> {
+        let parts = pool.run(address, LIMIT, async |connection, number| {
+            let mut bodies = Vec::new();
+            for at in (number..self.requests.len()).step_by(pool.connections) {
+                let answer = connection.exchange(&self.requests[at]).await?;
+                self.check_shape(at, &answer)?;
+                let body = String::from_utf8(answer.body.to_vec())?;
+                bodies.push((self.wishes[at].asked.clone(), body));
+            }
+            Ok(bodies)
+        })?;
+        Ok(parts.into_iter().flatten().collect())
     }
 
     /// Checks that the HTTP baseline sends exactly the bytes of the sample.

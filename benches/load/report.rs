@@ -138,7 +138,7 @@ impl Report {
             for rival in Side::RIVALS {
                 let ratios: Vec<Vec<f64>> = compared
                     .iter()
-                    .map(|column| self.ratios(images, scenario, rival, column))
+                    .map(|column| self.ratios(images, scenario, *rival, column))
                     .collect();
                 if ratios.iter().any(|ratios| !ratios.is_empty()) {
                     print_ratios(&format!("{scenario}, {side}/{rival}"), &ratios);

@@ -68,6 +68,31 @@ pub(crate) fn resident_mib(process: u32) -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
+/// Ids of the processes of these programs that have a matching argument.
+///
+/// # Errors
+/// `/proc` is missing.
+#[cfg(feature = "etcd")]
+pub(crate) fn processes_with(
+    programs: &[&str],
+    matches: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Ok(id) = entry.file_name().to_string_lossy().parse() else { continue };
+        // A process may have ended meanwhile. The supervising shells have the arguments, too.
+        let Ok(command) = fs::read(entry.path().join("cmdline")) else { continue };
+        let command = String::from_utf8_lossy(&command);
+        let mut arguments = command.split('\0');
+        let name = arguments.next().and_then(|path| path.rsplit('/').next());
+        if name.is_some_and(|name| programs.contains(&name)) && arguments.any(&matches) {
+            found.push(id);
+        }
+    }
+    Ok(found)
+}
+
 /// Load averages over 1, 5 and 15 minutes.
 pub(crate) fn load_average() -> anyhow::Result<String> {
     let text = fs::read_to_string("/proc/loadavg").context("/proc/loadavg cannot be read")?;

@@ -1,4 +1,4 @@
-//! GETs of images by several kinds of names and credentials, beside an HTTP baseline that sends the
+//! GETs of images by several kinds of names and credentials, beside HTTP baselines that send the
 //! same bytes.
 
 use std::rc::Rc;
@@ -24,14 +24,28 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
     report::print_answers(&bench.uniform.sample, &missing.sample);
     let baseline =
         Rc::new(http_baseline::start(bench.site.folder(), &bench.uniform.sample, &missing.sample)?);
+    let all_images = Rc::new(all_images(bench)?);
+    let uniform = bench.uniform.scenario.name();
     let mut comparisons = vec![
         baseline_comparison(bench, &baseline, bench.uniform.for_baseline())?,
         baseline_comparison(bench, &baseline, missing.for_baseline())?,
+        Comparison::new(uniform, Side::HttpAllImages, move || {
+            turn::ask(&bench.pool, &all_images, &bench.uniform, bench.times())
+        }),
     ];
     for scenario in Scenario::ALL {
         comparisons.push(comparison(bench, scenario)?);
     }
     Ok(comparisons)
+}
+
+/// A baseline with the responses of the server to `uniform`.
+///
+/// # Errors
+/// A wrong response, or the baseline does not serve.
+pub(super) fn all_images(bench: &Bench) -> anyhow::Result<Process> {
+    let bodies = bench.uniform.bodies(&bench.pool, bench.server.address)?;
+    http_baseline::start_all(bench.site.folder(), &bodies)
 }
 
 /// Requests of a scenario with their responses from the server.
@@ -73,7 +87,7 @@ fn comparison(bench: &Bench, scenario: Scenario) -> anyhow::Result<Comparison<'_
         let turn = || turn::ask(&pool, &bench.server, &questions, bench.times());
         match scenario.caller() {
             Caller::Token => turn(),
-            Caller::ReviewedToken | Caller::FrontProxy => without_reviews(bench, turn),
+            _ => without_reviews(bench, turn),
         }
     };
     let yardstick = scenario.yardstick().name();

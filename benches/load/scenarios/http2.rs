@@ -1,9 +1,9 @@
 //! GETs of images as kube-apiserver sends them: many streams of one HTTP/2 connection, through the
-//! front proxy, beside an HTTP baseline over HTTP/2 that sends the same bytes.
+//! front proxy, beside HTTP baselines over HTTP/2 that send the same bytes.
 
 use std::rc::Rc;
 
-use super::gets::{learned, pool, without_reviews};
+use super::gets::{all_images, learned, pool, without_reviews};
 use crate::bench::Bench;
 use crate::comparison::{Comparison, Side};
 use crate::http_baseline;
@@ -20,13 +20,19 @@ pub(super) fn comparisons(bench: &Bench) -> anyhow::Result<Vec<Comparison<'_>>> 
     let baseline = Rc::new(http_baseline::start(bench.site.folder(), sample, &[])?);
     let of_baseline = Rc::new(questions.for_baseline());
     of_baseline.check_baseline(&bench.pool, baseline.address)?;
+    let all_images = Rc::new(all_images(bench)?);
+    let baselines = [
+        (Side::HttpBaseline, baseline, of_baseline),
+        (Side::HttpAllImages, all_images, questions.clone()),
+    ];
     let mut comparisons = Vec::new();
     for (name, streams) in LINES {
-        let (baseline, asked) = (baseline.clone(), of_baseline.clone());
-        comparisons.push(Comparison::new(name, Side::HttpBaseline, {
-            let connector = connector.clone();
-            move || multiplexed::ask(&connector, &baseline, &asked, streams, bench.times())
-        }));
+        for (side, baseline, asked) in &baselines {
+            let (connector, baseline, asked) = (connector.clone(), baseline.clone(), asked.clone());
+            comparisons.push(Comparison::new(name, *side, move || {
+                multiplexed::ask(&connector, &baseline, &asked, streams, bench.times())
+            }));
+        }
         let (connector, asked) = (connector.clone(), questions.clone());
         comparisons.push(Comparison::new(name, Side::Ours, move || {
             without_reviews(bench, || {

@@ -12,6 +12,8 @@ mod beside_writes;
 mod etcd;
 mod gets;
 mod http2;
+#[cfg(feature = "etcd")]
+mod kube_apiserver;
 mod large_stream;
 mod lists;
 mod mappings;
@@ -42,6 +44,9 @@ pub(crate) enum Kind {
     /// GETs, mappings and the start of servers on etcd. Runs only if it is named.
     #[cfg(feature = "etcd")]
     Etcd,
+    /// GETs through a real kube-apiserver, beside a ConfigMap. Runs only if it is named.
+    #[cfg(feature = "etcd")]
+    KubeApiserver,
 }
 
 type Make = for<'a> fn(&'a Bench) -> anyhow::Result<Vec<Comparison<'a>>>;
@@ -59,12 +64,16 @@ const KINDS: &[(Kind, Make)] = &[
     (Kind::Start, start::comparisons),
     #[cfg(feature = "etcd")]
     (Kind::Etcd, etcd::comparisons),
+    #[cfg(feature = "etcd")]
+    (Kind::KubeApiserver, kube_apiserver::comparisons),
 ];
 
 /// Kinds that need programs which a bare checkout does not have.
 const BY_NAME: &[Kind] = &[
     #[cfg(feature = "etcd")]
     Kind::Etcd,
+    #[cfg(feature = "etcd")]
+    Kind::KubeApiserver,
 ];
 
 /// Comparisons of all selected kinds.
