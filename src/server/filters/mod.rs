@@ -15,7 +15,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use hyper::body::Incoming;
-use tower::Service;
+use hyper::service::{Service, service_fn};
 
 mod accounted_body;
 mod arrival;
@@ -98,8 +98,9 @@ impl FilterChain {
         Error = Infallible,
         Future: Send,
     > + Clone
-    + Send {
-        tower::service_fn(move |request: hyper::Request<Incoming>| {
+    + Send
+    + Sync {
+        service_fn(move |request: hyper::Request<Incoming>| {
             let chain = self.clone();
             // Boxed, because the listener and hyper move the future several times.
             Box::pin(async move { Ok(chain.serve(request.map(Body::new)).await) })

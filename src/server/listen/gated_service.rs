@@ -7,7 +7,6 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::{Either, Empty};
 use hyper::body::{Body, Incoming};
 use hyper::service::{HttpService, service_fn};
-use tower::ServiceExt;
 
 use super::activity::{Activity, SendDeadline, TrackedBody};
 use super::peer::Peer;
@@ -37,7 +36,7 @@ pub(super) fn gated<S: RequestService>(
         let in_flight = activity.enter();
         let admitted = gate.admit(&request).map(|admitted| {
             request.extensions_mut().insert(peer.clone());
-            (admitted, app.clone().oneshot(request))
+            (admitted, app.call(request))
         });
         async move {
             let (admitted, response) = match admitted {

@@ -2,7 +2,7 @@
 
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
-use tower::Service;
+use hyper::service::Service;
 
 /// An error of any type.
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -16,6 +16,7 @@ pub trait RequestService:
         Future: Send + 'static,
     > + Clone
     + Send
+    + Sync
     + 'static
 {
     /// Body of a response.
@@ -24,7 +25,7 @@ pub trait RequestService:
 
 impl<S, B> RequestService for S
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Unpin + Send + 'static,

@@ -14,6 +14,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::service::TowerToHyperService;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -111,7 +112,7 @@ async fn start(limits: ConnectionLimits) -> Server {
     let (announce, held) = mpsc::unbounded_channel();
     let (release, shutdown) = (Arc::new(Semaphore::new(0)), Shutdown::new());
     let (tls, configs) = watch::channel(Arc::new(config));
-    let app = app(announce, release.clone());
+    let app = TowerToHyperService::new(app(announce, release.clone()));
     let proxies = Proxies::new();
     let (trusted, trust) = watch::channel(proxies.trusted());
     let metrics = ConnectionMetrics::default();
