@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
 
+use crate::meta::hex;
+
 /// Hash algorithm of a digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Algorithm {
@@ -85,12 +87,11 @@ impl Digest {
     }
 
     fn compute(algorithm: Algorithm, bytes: &[u8]) -> Self {
-        let hash = match algorithm {
-            Algorithm::Sha256 => Sha256::digest(bytes).to_vec(),
-            Algorithm::Sha384 => Sha384::digest(bytes).to_vec(),
-            Algorithm::Sha512 => Sha512::digest(bytes).to_vec(),
+        let hex = match algorithm {
+            Algorithm::Sha256 => hex::encode(&Sha256::digest(bytes)),
+            Algorithm::Sha384 => hex::encode(&Sha384::digest(bytes)),
+            Algorithm::Sha512 => hex::encode(&Sha512::digest(bytes)),
         };
-        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         Self { algorithm, text: format!("{}:{hex}", algorithm.name()) }
     }
 }

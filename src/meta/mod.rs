@@ -8,6 +8,7 @@ pub mod duration;
 pub mod excerpt;
 pub mod field;
 pub mod file_error;
+pub mod hex;
 mod limited;
 mod names;
 mod object;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::packed_view;
 use super::revision_cache::MemorySize;
 use crate::api::Image;
-use crate::meta::Status;
+use crate::meta::{Status, hex};
 use crate::store::{Entry, Revision};
 
 /// The view of an image: a row in the format of `packed_view`.
@@ -57,23 +57,7 @@ impl ImageName {
 }
 
 fn sha256(name: &str) -> Option<[u8; 32]> {
-    let (pairs, []) = name.strip_prefix("sha256:")?.as_bytes().as_chunks::<2>() else {
-        return None;
-    };
-    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
-    let mut hash = [0; 32];
-    for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
-        *byte = nibble(*high)? << 4 | nibble(*low)?;
-    }
-    Some(hash)
-}
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
+    hex::decode_sha256(name.strip_prefix("sha256:")?.as_bytes().try_into().ok()?)
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Verification of a transfer: both endpoints are listed again and compared.
 
 use std::collections::HashSet;
-use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
@@ -10,6 +9,7 @@ use super::endpoint::{ListedObject, TransferEndpoint, TransferError};
 use super::form::{KeptForm, has_equal_unknown_fields};
 use super::name::TransferName;
 use super::report::TransferVerification;
+use crate::meta::hex;
 use crate::resources::import_export::StoredObject;
 use crate::store::Problems;
 
@@ -58,7 +58,7 @@ impl Verifier<'_> {
         others += target.pass_rest().await?;
         Ok(TransferVerification {
             equal,
-            digest: hexadecimal(&digest.finalize()),
+            digest: hex::encode(&digest.finalize()),
             others,
             differences,
         })
@@ -93,11 +93,4 @@ pub(super) fn equal_bytes(
     }
     let prepared = target.prepare(object.clone()).ok()?;
     (form.comparable(&prepared) == bytes).then_some(bytes)
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("writing to a String does not fail");
-        text
-    })
 }
