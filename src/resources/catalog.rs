@@ -38,8 +38,8 @@ use crate::telemetry::OnceEach;
 
 const STREAMS: GroupResource<'static> = GroupResource { group: GROUP, name: "imagestreams" };
 /// The default size of the caches of stream and image views, in bytes: 10,000 images of ten layers
-/// in 500 streams, or 5,000 streams of 20 images.
-pub const DEFAULT_CACHE_BYTES: u64 = 38 << 20;
+/// in 500 streams, or 4,000 streams of 20 images.
+pub const DEFAULT_CACHE_BYTES: u64 = 28 << 20;
 /// The maximum number of damaged rows that are logged.
 const MAX_LOGGED_ROWS: usize = 1000;
 

@@ -167,8 +167,8 @@ mod tests {
         }
     }
 
-    /// The row of a view with a Status of 300 causes, from before messages were truncated.
-    fn uncut(row: &[u8], code: u16, reason: &str) -> Vec<u8> {
+    /// The row of a view with a Status of 300 causes, from a version that did not truncate messages.
+    fn uncut(code: u16, reason: &str) -> Vec<u8> {
         let error =
             |at| format!("images[bad].layers[{at}]: Invalid value: \"\": layer cannot be empty");
         let causes = (0..300)
@@ -179,9 +179,10 @@ mod tests {
         let details = Some(StatusDetails { causes, ..StatusDetails::default() });
         let reason = reason.to_owned();
         let status = json::encode(&Status { code, reason, message, details, ..Status::default() });
-        // Format, length of the creation time (0), marker, length of the Status, Status.
+        // Format, length of the creation time, marker, length of the Status, Status.
         let length = u32::try_from(status.len()).unwrap().to_le_bytes();
-        [&row[..6], &length, &lz4_flex::block::compress(&status)].concat()
+        let head = [2, 0, 255, 255, 255, 255];
+        [&head[..], &length, &lz4_flex::block::compress(&status)].concat()
     }
 
     #[test]
@@ -200,15 +201,13 @@ mod tests {
             problems(&entries)
         };
         let row = &entries[at].value;
-        let old = uncut(row, 422, "Invalid");
+        let old = uncut(422, "Invalid");
         assert!(old != *row, "this version cuts the status");
         assert_eq!(problems_with(old.clone()), <[String; 0]>::default());
         let shown = stored(&Image { docker_image_layers: vec![], ..bad.clone() });
         let shown = shown.into_iter().find(|entry| entry.key == entries[at].key).unwrap().value;
         let cut_off = old[..old.len() - 9].to_vec();
-        for other in
-            [uncut(row, 500, "Invalid"), uncut(row, 422, "InternalError"), shown.to_vec(), cut_off]
-        {
+        for other in [uncut(500, "Invalid"), uncut(422, "InternalError"), shown.to_vec(), cut_off] {
             assert_eq!(
                 problems_with(other),
                 ["/image.openshift.io/views/bad is not what its image makes it"]

@@ -124,7 +124,7 @@ fn compose(at: &ObjectRef, stream: &StreamView, view: &ImageView) -> Result<Vec<
         ViewContent::Image(json) => json,
         ViewContent::Error(status) => {
             let mut json = Vec::new();
-            status.decompress_into(&mut json).map_err(damaged)?;
+            status.write_status(&mut json).map_err(damaged)?;
             return Err(serde_json::from_slice(&json).unwrap_or_else(Status::hidden));
         }
     };
@@ -147,7 +147,7 @@ fn compose(at: &ObjectRef, stream: &StreamView, view: &ImageView) -> Result<Vec<
         out.extend_from_slice(&stream.annotations);
     }
     out.extend_from_slice(br#"},"image":"#);
-    image.write(view.revision, &mut out).map_err(damaged)?;
+    image.write_image(view.revision, &mut out).map_err(damaged)?;
     out.extend_from_slice(b"}\n");
     Ok(out)
 }

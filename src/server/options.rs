@@ -133,10 +133,10 @@ pub struct ObjectLimits {
     pub max_object_size: u32,
     /// Memory for caches of image streams and images, at least 1Mi.
     ///
-    /// An image takes some 3 KiB, a stream 100 bytes for each of its images. A GET of an object that
+    /// An image takes some 2 KiB, a stream 100 bytes for each of its images. A GET of an object that
     /// is not in the cache reads the storage. Lookups by partial digest have half as much, at least
     /// 24Mi, besides.
-    #[arg(long, value_name = "BYTES", default_value = "38Mi", value_parser = cache_size)]
+    #[arg(long, value_name = "BYTES", default_value = "28Mi", value_parser = cache_size)]
     pub cache_size: u64,
     /// Maximum number of events in the history of a tag, newest first; 0 for no limit.
     #[arg(long, help_heading = "Image streams", value_name = "COUNT", default_value_t = 0)]
