@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method};
 use imagestream_apiserver::auth::{Authorizer, User};
 use imagestream_apiserver::cluster::{Namespaces, Secrets};
+use imagestream_apiserver::domain::digest::Digest;
 use imagestream_apiserver::domain::registries::Registries;
 use imagestream_apiserver::domain::tag_history::MaxTagHistory;
 use imagestream_apiserver::endpoints::request_info::{RequestInfo, RequestPath};
@@ -30,6 +31,7 @@ use imagestream_apiserver::resources::{self, Catalog, ImageImporter, import};
 use imagestream_apiserver::runtime::Flow;
 use imagestream_apiserver::store;
 use peak_alloc::PeakAlloc;
+use tokio::sync::Mutex;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
@@ -99,11 +101,17 @@ fn get(target: &str) -> Call {
 
 impl Lab {
     fn new() -> Self {
+        Self::with_cache(StorageLimits::default().cache_bytes)
+    }
+
+    /// A lab with caches of this size.
+    fn with_cache(cache_bytes: u64) -> Self {
         let store = store::in_memory().unwrap().store;
         let limits = StorageLimits {
             streams_per_namespace: None,
             object_bytes: 64 << 20,
             tag_history: MaxTagHistory::default(),
+            cache_bytes,
             ..StorageLimits::default()
         };
         let catalog = Arc::new(Catalog::new(&store, Registries::default(), &limits));
@@ -132,6 +140,32 @@ impl Lab {
             assert_eq!(updated.code, 200, "{:.300}", String::from_utf8_lossy(&updated.body));
         }
         lab
+    }
+
+    /// Pushes an image to a stream of twenty images.
+    async fn push(&self, number: usize) {
+        let stream = format!("s{}", number / 20);
+        if number.is_multiple_of(20) {
+            let body = format!("{{\"metadata\":{{\"name\":\"{stream}\"}}}}");
+            let created = self.call(Call::new(Method::POST, STREAMS).body(JSON, body)).await;
+            assert_eq!(created.code, 201, "{:.300}", String::from_utf8_lossy(&created.body));
+        }
+        let text: String = (0..64).map(|part| hex(&format!("{number} {part}"))).collect();
+        let body = format!(
+            "{{\"metadata\":{{\"name\":\"{stream}\"}},\"tag\":\"t{number}\",\"image\":{{\
+             \"metadata\":{{\"name\":\"sha256:{}\",\"annotations\":{{\"a\":\"{text}\"}}}},\
+             \"dockerImageReference\":\"r.example.com/n/s\"}}}}",
+            hex(&number.to_string())
+        );
+        let mappings = "/apis/image.openshift.io/v1/namespaces/ns/imagestreammappings";
+        let pushed = self.call(Call::new(Method::POST, mappings).body(JSON, body)).await;
+        assert_eq!(pushed.code, 201, "{:.300}", String::from_utf8_lossy(&pushed.body));
+    }
+
+    /// The path of the pushed image through its stream.
+    fn image(number: usize) -> String {
+        let image = "/apis/image.openshift.io/v1/namespaces/ns/imagestreamimages";
+        format!("{image}/s{}@sha256:{}", number / 20, hex(&number.to_string()))
     }
 
     async fn call(&self, call: Call) -> Measured {
@@ -164,6 +198,10 @@ impl Lab {
         let peak = MEMORY.peak_usage().saturating_sub(before) as u64;
         Measured { code: response.code, body, peak }
     }
+}
+
+fn hex(text: &str) -> String {
+    Digest::sha256_of(text).hex().to_owned()
 }
 
 fn stream(fields: &str) -> String {
@@ -256,8 +294,35 @@ impl Ledger {
     }
 }
 
+/// Held by each test, because they measure the memory of the process.
+static PROCESS: Mutex<()> = Mutex::const_new(());
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn cached_images_take_no_more_than_the_cache() {
+    /// Images of 4 kB that cannot be compressed.
+    const IMAGES: usize = 600;
+    let _alone = PROCESS.lock().await;
+    let mut held = [0; 2];
+    for (held, cache_bytes) in held.iter_mut().zip([1 << 20, 8 << 20]) {
+        let lab = Lab::with_cache(cache_bytes);
+        for number in 0..IMAGES {
+            lab.push(number).await;
+        }
+        let before = MEMORY.current_usage();
+        for number in 0..IMAGES {
+            let image = lab.call(get(&Lab::image(number))).await;
+            assert_eq!(image.code, 200, "{:.300}", String::from_utf8_lossy(&image.body));
+        }
+        *held = MEMORY.current_usage().saturating_sub(before);
+    }
+    let [small, large] = held.map(|bytes| bytes as f64 / MIB);
+    println!("caches of 1 and 8 MiB: {small:.2} and {large:.2} MiB more");
+    assert!(small < 1.5 && large > 2.0, "{small:.2} and {large:.2} MiB");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn charges_cover_the_peaks_of_requests() {
+    let _alone = PROCESS.lock().await;
     let mut ledger = Ledger::default();
     bodies(&mut ledger).await;
     reads(&mut ledger).await;

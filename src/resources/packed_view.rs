@@ -80,9 +80,8 @@ impl PackedJson<'_> {
         revision: Revision,
         out: &mut Vec<u8>,
     ) -> Result<(), &'static str> {
-        let mut digits = Vec::with_capacity(20);
-        json::encode_into(&revision.0, &mut digits);
-        self.write(&digits, out)
+        let mut digits = itoa::Buffer::new();
+        self.write(digits.format(revision.0).as_bytes(), out)
     }
 
     /// Appends the JSON of the Status.
