@@ -17,7 +17,6 @@ mod contract;
 mod harness;
 #[path = "etcd_store/lab.rs"]
 mod lab;
-#[expect(dead_code, reason = "other test binaries use the rest")]
 #[path = "support/etcd/link.rs"]
 mod link;
 #[expect(dead_code, reason = "other test binaries use the rest")]

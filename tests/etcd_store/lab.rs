@@ -97,15 +97,26 @@ impl<const MEMBERS: usize> EtcdLab<MEMBERS> {
 
     /// The same behind a link to the first member.
     pub(crate) async fn openshift_behind_link(&self, prefix: &str) -> (Front, Arc<Etcd>) {
-        let member = self.options.servers[0].trim_start_matches("http://");
-        let front = Front::start(member.parse().unwrap()).unwrap();
+        let (front, behind_link) = self.behind_link();
         let options = EtcdOptions {
-            servers: vec![format!("http://{}", front.address)],
             prefix: own_prefix(prefix),
             shared: Some(shared_keys(prefix)),
-            ..self.options.clone()
+            ..behind_link
         };
         (front, open(&options).await)
+    }
+
+    /// Another replica of the store behind a link to the first member, which need not be ready.
+    pub(crate) fn replica_behind_link(&self) -> (Front, Arc<Etcd>) {
+        let (front, options) = self.behind_link();
+        (front, Arc::new(Etcd::open(&options, Observer::default()).unwrap()))
+    }
+
+    fn behind_link(&self) -> (Front, EtcdOptions) {
+        let member = self.options.servers[0].trim_start_matches("http://");
+        let front = Front::start(member.parse().unwrap()).unwrap();
+        let servers = vec![format!("http://{}", front.address)];
+        (front, EtcdOptions { servers, ..self.options.clone() })
     }
 
     /// Another replica of the store.

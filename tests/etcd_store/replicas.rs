@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagestream_apiserver::store::{
-    At, Change, Current, Entry, EtcdCompaction, Guard, Lookup, Outcome, StoreError, TermGuard, Txn,
-    WatchError,
+    At, Change, Current, Entry, EtcdCompaction, Guard, Lookup, Outcome, Range, StoreError,
+    TermGuard, Txn, WatchError,
 };
 use tokio::time::timeout;
 
 use crate::harness::{Lab, Steps, TestStore, brief, delete, key, next, put, within};
-use crate::lab::EtcdLab;
+use crate::lab::{EtcdLab, become_ready};
+use crate::link::Condition;
 
 /// A second replica of the store of a lab.
 async fn second(lab: &EtcdLab<1>) -> Arc<dyn TestStore> {
@@ -223,6 +224,7 @@ async fn key_without_a_value_is_known_as_missing() {
     let lab = EtcdLab::<1>::start().await;
     let store = lab.store();
     let made = store.make(vec![put("/a", "1")]).await;
+    within(index_loaded(&store)).await;
     assert_eq!(store.get_cached(&key("/none")), Some(Lookup::Missing));
     // Its value was never read.
     let cached = store.get_cached(&key("/a"));
@@ -232,12 +234,48 @@ async fn key_without_a_value_is_known_as_missing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ready_replica_has_loaded_the_index() {
+async fn ready_replica_serves_before_its_index_is_loaded() {
     let lab = EtcdLab::<1>::start().await;
     let store = lab.store();
-    for batch in 0..50 {
-        store.make((0..100).map(|number| put(&format!("/{batch}/{number}"), "v")).collect()).await;
+    let name = |number: usize| format!("/{number:05}");
+    let mut last = Vec::new();
+    for batch in (0..10_000).step_by(100) {
+        let changes = (batch..batch + 100).map(|number| put(&name(number), "1")).collect();
+        let made = store.make(changes).await;
+        last.extend((batch..batch + 100).map(|number| (key(&name(number)), made)));
     }
-    let replica = lab.replica().await;
-    assert_eq!(replica.get_cached(&key("/none")), Some(Lookup::Missing));
+    let last = last.split_off(9_800);
+    let guards = || last.iter().map(|(key, at)| Guard::Unchanged(key.clone(), *at)).collect();
+    let (front, replica) = lab.replica_behind_link();
+    // The pages of the index take longer than the calls below.
+    front.link.set(Condition::Slow(Duration::from_millis(30)));
+    become_ready(&replica).await;
+    let (replica, missing): (Arc<dyn TestStore>, _) = (replica, key("/none"));
+    assert_eq!(replica.get_cached(&missing), None, "the index is not loaded yet");
+    let end = Range { start: Some(name(9_990)), prefix: "/".to_owned(), ..Range::default() };
+    let (found, none, outline, done) = tokio::join!(
+        replica.get(&last[199].0, None),
+        replica.get(&missing, None),
+        replica.outline(end),
+        replica.attempt(guards(), vec![put("/99999", "1")]),
+    );
+    assert!(matches!(found, Ok(Lookup::Found(found)) if found.revision == last[199].1));
+    assert_eq!(none.unwrap(), Lookup::Missing);
+    assert!(outline.is_ok_and(|outline| outline.entries >= 10 && outline.last >= Some(last[199].0.clone())));
+    assert!(matches!(done, Outcome::Committed(_)), "{done:?}");
+    store.make(vec![delete(&name(9_990))]).await;
+    let refused = replica.attempt(guards(), vec![put("/done", "2")]).await;
+    assert_eq!(refused, Outcome::Refused(vec![Current { key: key(&name(9_990)), entry: None }]));
+    front.link.set(Condition::Open);
+    within(index_loaded(&replica)).await;
+    assert_eq!(replica.entry(&name(9_990)).await, None);
+    assert!(replica.entry(&name(9_991)).await.is_some());
+    assert!(replica.entry(&name(0)).await.is_some());
+}
+
+/// Waits until a replica knows that a key has no value.
+async fn index_loaded(replica: &Arc<dyn TestStore>) {
+    while replica.get_cached(&key("/none")).is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

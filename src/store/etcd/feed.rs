@@ -1,6 +1,6 @@
 //! The state of a store in the memory of a replica, as the watch of etcd keeps it current.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use crate::store::{Batch, Change, Entry, Event, Key, Revision};
 
 use super::commit_log::{EtcdCommit, EventWindow, WriteId, revision};
+use super::key_index::{IndexPage, Indexed, KeyIndex};
 
 /// Memory for the latest events, in bytes. Watchers that are further behind read from etcd.
 const WINDOW_BYTES: usize = 8 << 20;
@@ -47,8 +48,8 @@ pub(super) enum CountedRevisions {
 /// The progress of a feed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FeedProgress {
-    /// Every event below the prefix up to this revision of etcd was delivered; 0 before the index
-    /// is loaded.
+    /// Every event below the prefix up to this revision of etcd was delivered; 0 before the feed has
+    /// begun.
     pub(super) position: i64,
     /// The latest revision of the store up to there.
     pub(super) revision: Revision,
@@ -58,7 +59,7 @@ pub(super) struct FeedProgress {
 
 #[derive(Default)]
 struct ReplicaState {
-    index: BTreeMap<Key, Revision>,
+    index: KeyIndex,
     window: EventWindow,
     /// Revisions below are compacted.
     floor: Revision,
@@ -82,11 +83,10 @@ pub(super) enum WriteMark {
     Changes(Vec<Change>),
 }
 
-/// A complete state, read at one revision of etcd.
-pub(super) struct LoadedState {
-    /// The revision of each key.
-    pub(super) index: BTreeMap<Key, Revision>,
-    /// The revision of etcd at which all was read.
+/// The revisions at which a feed begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FeedStart {
+    /// The revision of etcd after which events follow.
     pub(super) position: i64,
     /// The latest revision of the store.
     pub(super) revision: Revision,
@@ -94,17 +94,6 @@ pub(super) struct LoadedState {
     pub(super) first: Revision,
     /// The revision of the fence.
     pub(super) fence: i64,
-}
-
-/// The state of a key according to the index.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Indexed {
-    /// The index is not loaded yet.
-    Unknown,
-    /// The key has no value.
-    Missing,
-    /// The key has the value of this revision.
-    At(Revision),
 }
 
 /// The fate of a write up to the position of the feed.
@@ -175,37 +164,33 @@ impl Feed {
         }
     }
 
-    /// Returns true once the index is loaded.
-    pub(super) fn is_loaded(&self) -> bool {
+    /// Returns true once the feed has begun.
+    pub(super) fn has_begun(&self) -> bool {
         self.progress.borrow().position > 0
     }
 
     /// The state of a key.
     pub(super) fn indexed(&self, key: &Key) -> Indexed {
-        if !self.is_loaded() {
-            return Indexed::Unknown;
-        }
-        self.state.read().index.get(key).map_or(Indexed::Missing, |revision| Indexed::At(*revision))
+        self.state.read().index.get(key)
     }
 
     /// The states of some keys, and the revision at which all of them hold.
     pub(super) fn indexed_all<'k>(
         &self,
         keys: impl Iterator<Item = &'k Key>,
-    ) -> (Vec<Option<Revision>>, Revision) {
+    ) -> (Vec<Indexed>, Revision) {
         let state = self.state.read();
-        (keys.map(|key| state.index.get(key).copied()).collect(), state.window.end())
+        (keys.map(|key| state.index.get(key)).collect(), state.window.end())
     }
 
-    /// The last key under a prefix as of a revision, if the index is at that revision.
+    /// The last key under a prefix as of a revision, if the index is complete and at that revision.
     pub(super) fn last_key(&self, prefix: &str, at: Revision) -> Option<Option<Key>> {
         let state = self.state.read();
         if state.window.end() != at {
             return None;
         }
         let end = end_of(prefix).map_or(Bound::Unbounded, |end| Bound::Excluded(Key::new(end)));
-        let bounds = (Bound::Included(Key::new(prefix)), end);
-        Some(state.index.range(bounds).next_back().map(|(key, _)| key.clone()))
+        state.index.last(Key::new(prefix), end)
     }
 
     /// A value in memory, of any revision.
@@ -291,12 +276,12 @@ impl Feed {
         state.writes.get(&write).map_or(WriteFate::Unknown, |followed| followed.fate.clone())
     }
 
-    /// Begins with a state that was read from etcd. Events before it are missing.
-    pub(super) fn load(&self, loaded: LoadedState) {
-        let LoadedState { index, position, revision, first, fence } = loaded;
+    /// Begins with an empty index at a revision. Events before it are missing.
+    pub(super) fn begin(&self, start: FeedStart) {
+        let FeedStart { position, revision, first, fence } = start;
         {
             let mut state = self.state.write();
-            (state.index, state.window) = (index, EventWindow::at(revision));
+            (state.index, state.window) = (KeyIndex::default(), EventWindow::at(revision));
             (state.floor, state.fence) = (state.floor.max(first), state.fence.max(fence));
             for write in state.writes.values_mut() {
                 match &mut write.fate {
@@ -307,6 +292,11 @@ impl Feed {
             }
         }
         self.progress.send_modify(|now| (now.position, now.revision) = (position, revision));
+    }
+
+    /// Takes over the next keys as of the position at which the feed began.
+    pub(super) fn load(&self, page: IndexPage) {
+        self.state.write().index.load(page);
     }
 
     /// Takes over commits in the order of their revisions.
@@ -354,11 +344,11 @@ impl ReplicaState {
         for event in &commit.events {
             match event {
                 Event::Put { entry, .. } => {
-                    self.index.insert(entry.key.clone(), entry.revision);
+                    self.index.put(&entry.key, entry.revision);
                     replace_cached(values, entry);
                 }
                 Event::Delete { key, .. } => {
-                    self.index.remove(key);
+                    self.index.delete(key);
                     values.remove(key);
                 }
             }

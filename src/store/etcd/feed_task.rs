@@ -1,26 +1,29 @@
-//! The task that keeps a [`Feed`] current: loads the index, then follows one watch of etcd.
+//! The task that keeps a [`Feed`] current: follows one watch of etcd, and loads the index meanwhile.
 //!
-//! The watch moves to another member when its own fails, and resumes after the last event.
+//! etcd reads all values to list the keys, which takes seconds for 100,000 images. Until a key is
+//! loaded, its reads go to etcd. The watch moves to another member when its own fails, and resumes after the last event.
 
-use std::collections::BTreeMap;
+use std::future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use etcd_client::{GetOptions, ResponseHeader, WatchOptions, WatchStream};
+use tokio::time::Instant;
 
 use crate::store::{Key, Revision};
 
 use super::commit_log::{commits, revision};
 use super::error::CallError;
-use super::feed::{Feed, LoadedState};
+use super::feed::{Feed, FeedStart};
+use super::key_index::IndexPage;
 use super::layout::{Layout, StoredKey};
 use super::member_version::check_progress;
 use super::members::Members;
 use super::own_keys::OwnKeys;
 
-/// Keys of one page of the index.
-const PAGE_KEYS: i64 = 10_000;
+/// Keys of one page of the index. etcd holds their values in memory meanwhile.
+const PAGE_KEYS: i64 = 2_000;
 /// The delays between attempts.
 const RETRY: ExponentialBuilder = ExponentialBuilder::new()
     .with_min_delay(Duration::from_millis(50))
@@ -47,62 +50,85 @@ impl FeedTask {
     pub(super) async fn run(self) {
         let mut delays = RETRY.build();
         loop {
-            match self.load().await {
-                Ok(loaded) => {
-                    let position = loaded.position;
-                    tracing::info!(keys = loaded.index.len(), revision = %loaded.revision, "loaded the index of etcd");
-                    self.feed.load(loaded);
+            match self.begin().await {
+                Ok(position) => {
                     delays = RETRY.build();
-                    self.follow(position).await;
+                    tokio::select! {
+                        () = self.follow(position) => {}
+                        () = self.load(position) => {}
+                    }
                     tracing::warn!("events of etcd are compacted, loading the index again");
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the index of etcd cannot be loaded");
+                    tracing::warn!(%error, "the store in etcd cannot be read");
                     tokio::time::sleep(delays.next().unwrap_or_default()).await;
                 }
             }
         }
     }
 
-    /// Reads the revision of every key at one revision of etcd.
-    async fn load(&self) -> Result<LoadedState, CallError> {
+    /// Begins the feed at the current revision of etcd, and returns that.
+    async fn begin(&self) -> Result<i64, CallError> {
         self.check_version(self.members.current()).await?;
         let own = OwnKeys::read_or_create(&self.members, &self.layout).await?;
-        let position = own.position;
-        let mut index = BTreeMap::new();
-        let Some((mut first, end)) = self.layout.range("", None) else {
-            return Err(CallError::other("the keys have no range"));
-        };
-        loop {
-            let options = GetOptions::new()
-                .with_range(end.clone())
-                .with_revision(position)
-                .with_limit(PAGE_KEYS)
-                .with_keys_only();
-            let page = self
-                .members
-                .call(|mut clients| {
-                    let (first, options) = (first.clone(), options.clone());
-                    async move { clients.kv.get(first, Some(options)).await }
-                })
-                .await?;
-            for kv in page.kvs() {
-                if let StoredKey::Data(key) = self.layout.read(kv.key()) {
-                    index.insert(Key::new(key), revision(kv.mod_revision()));
+        let OwnKeys { first, fence, latest, position } = own;
+        self.feed.begin(FeedStart { position, revision: latest.revision(), first, fence });
+        Ok(position)
+    }
+
+    /// Loads the keys as of a revision of etcd. Returns when that is compacted, but never once all
+    /// keys are loaded.
+    async fn load(&self, position: i64) {
+        let mut delays = RETRY.build();
+        let (mut count, start) = (0, Instant::now());
+        let mut rest = self.layout.range("", None);
+        while let Some((first, end)) = rest.take() {
+            match self.read_page(position, &first, &end).await {
+                Ok((page, next)) => {
+                    count += page.keys.len();
+                    self.feed.load(page);
+                    rest = next.map(|next| (next, end));
+                    delays = RETRY.build();
+                }
+                Err(CallError::Compacted) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the index of etcd cannot be loaded");
+                    tokio::time::sleep(delays.next().unwrap_or_default()).await;
+                    rest = Some((first, end));
                 }
             }
-            match page.kvs().last() {
-                Some(last) if page.more() => first = [last.key(), b"\0"].concat(),
-                _ => break,
+        }
+        let seconds = start.elapsed().as_secs_f64();
+        tracing::info!(keys = count, seconds, "loaded the index of etcd");
+        future::pending().await
+    }
+
+    /// Reads a page of keys as of a revision of etcd. Returns the start of the next one, if any.
+    async fn read_page(
+        &self,
+        position: i64,
+        first: &[u8],
+        end: &[u8],
+    ) -> Result<(IndexPage, Option<Vec<u8>>), CallError> {
+        let options = GetOptions::new()
+            .with_range(end)
+            .with_revision(position)
+            .with_limit(PAGE_KEYS)
+            .with_keys_only();
+        let read = self.members.call(|mut clients| {
+            let options = options.clone();
+            async move { clients.kv.get(first, Some(options)).await }
+        });
+        let read = read.await?;
+        let mut keys = Vec::with_capacity(read.kvs().len());
+        for kv in read.kvs() {
+            if let StoredKey::Data(key) = self.layout.read(kv.key()) {
+                keys.push((Key::new(key), revision(kv.mod_revision())));
             }
         }
-        Ok(LoadedState {
-            index,
-            position,
-            revision: own.latest.revision(),
-            first: own.first,
-            fence: own.fence,
-        })
+        let next = read.kvs().last().filter(|_| read.more());
+        let next = next.map(|last| [last.key(), b"\0"].concat());
+        Ok((IndexPage { keys, is_last: next.is_none() }, next))
     }
 
     /// Applies all events after a revision of etcd. Returns when some of them are compacted.

@@ -38,6 +38,7 @@ mod commit_log;
 mod error;
 mod feed;
 mod feed_task;
+mod key_index;
 mod layout;
 mod lease_elector;
 mod log_reader;

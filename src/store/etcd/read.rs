@@ -12,8 +12,8 @@ use crate::store::{At, Entry, Key, Lookup, Outline, Page, Range, ReadPoint, Revi
 
 use super::commit_log::{etcd_revision, revision};
 use super::error::CallError;
-use super::feed::Indexed;
 use super::feed_task::compacted_revision;
+use super::key_index::Indexed;
 use super::layout::StoredKey;
 use super::own_keys::LatestRevision;
 use super::replica::Replica;
@@ -62,7 +62,7 @@ impl Replica {
             }
             Indexed::Unknown => None,
         };
-        if !self.layout.is_watched(key.as_str()) || !self.feed.is_loaded() {
+        if !self.layout.is_watched(key.as_str()) || !self.feed.has_begun() {
             return Ok(None);
         }
         let latest = match point.get() {

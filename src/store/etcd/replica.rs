@@ -72,7 +72,7 @@ impl Replica {
             return Ok(latest);
         }
         // The task of the feed creates the store.
-        self.loaded().await?;
+        self.begun().await?;
         let missing = || {
             CallError::other(
                 "the store in etcd is gone: something has removed the keys below --etcd-prefix",
@@ -122,27 +122,27 @@ impl Replica {
         }
     }
 
-    /// Waits until the index is loaded.
+    /// Waits until the feed has begun.
     ///
     /// # Errors
-    /// etcd was not reached since the start, or has not sent all keys yet.
-    pub(super) async fn loaded(&self) -> Result<(), StoreError> {
-        let is_loaded = |now: &FeedProgress| now.position > 0;
-        if self.feed.reaches(self.members.request_timeout(), is_loaded).await {
+    /// etcd was not reached since the start.
+    pub(super) async fn begun(&self) -> Result<(), StoreError> {
+        let has_begun = |now: &FeedProgress| now.position > 0;
+        if self.feed.reaches(self.members.request_timeout(), has_begun).await {
             return Ok(());
         }
         if self.feed.progress().borrow().is_closed {
             return Err(StoreError::Closed);
         }
-        Err(CallError::other("the index of etcd is not loaded yet").into())
+        Err(CallError::other("the store in etcd was not read yet").into())
     }
 
     /// The oldest revision that is not known to be compacted.
     ///
     /// # Errors
-    /// The index is not loaded.
+    /// etcd was not reached since the start.
     pub(super) async fn oldest(&self) -> Result<Revision, StoreError> {
-        self.loaded().await?;
+        self.begun().await?;
         Ok(self.feed.floor())
     }
 

@@ -219,13 +219,13 @@ impl StoreHealth for Etcd {
         Box::pin(async { self.replica.fresh().await.map(drop) })
     }
 
-    /// Writes need the index.
+    /// Writes need the fence, and the watch to find the outcome of those without an answer.
     fn ready_for_writes(&self) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async {
             self.replica.fresh().await?;
-            match self.replica.feed.is_loaded() {
+            match self.replica.feed.has_begun() {
                 true => Ok(()),
-                false => Err(CallError::other("the index of etcd is still being loaded").into()),
+                false => Err(CallError::other("the store in etcd was not read yet").into()),
             }
         })
     }

@@ -14,11 +14,12 @@ use std::sync::Arc;
 use etcd_client::{GetOptions, TxnResponse};
 use tokio::time::Instant;
 
-use crate::store::{Change, Current, Entry, Outcome, Revision, StoreError, Txn};
+use crate::store::{Change, Current, Entry, Guard, Outcome, Revision, StoreError, Txn};
 
 use super::commit_log::{WriteId, etcd_revision, revision, write_id};
 use super::error::{CallError, CallFailure};
 use super::feed::{WriteFate, WriteMark};
+use super::key_index::Indexed;
 use super::own_keys::{LatestRevision, restore_sentinel};
 use super::replica::Replica;
 use super::request::{self, Answer, GuardForm, MAX_GUARDS, TxnMark};
@@ -70,7 +71,7 @@ impl Replica {
     pub(super) async fn commit(&self, txn: &Txn) -> Result<Outcome, StoreError> {
         request::check_limits(txn)?;
         self.space.admit(txn)?;
-        self.loaded().await?;
+        self.begun().await?;
         let deadline = Instant::now() + 2 * self.members.request_timeout();
         let only_deletes = txn.changes.iter().all(|change| matches!(change, Change::Delete(_)));
         let mut has_space = true;
@@ -276,13 +277,14 @@ impl Replica {
             };
             let (states, at) = self.feed.indexed_all(txn.guards.iter().map(|guard| guard.key()));
             debug_assert!(at >= fresh, "the feed has reached the revision");
-            let failed = txn.guards.iter().zip(states).filter(|(guard, now)| !guard.holds(*now));
-            let failed: Vec<_> = failed.map(|(guard, _)| guard).collect();
-            if failed.is_empty() {
-                return Ok(Ok(at));
-            }
+            let doubtful: Vec<_> = txn
+                .guards
+                .iter()
+                .zip(states)
+                .filter(|(guard, state)| !is_known_to_hold(guard, *state))
+                .collect();
             let mut refused = Vec::new();
-            for guard in failed {
+            for (guard, _) in &doubtful {
                 let entry: Option<Entry> = self.read(guard.key()).await?;
                 if !guard.holds(entry.as_ref().map(|entry| entry.revision)) {
                     refused.push(Current { key: guard.key().clone(), entry });
@@ -291,6 +293,20 @@ impl Replica {
             if !refused.is_empty() {
                 return Ok(Err(refused));
             }
+            // A key that is not loaded yet was read later than at the revision. The transaction
+            // compares that revision, so it fails if any key has changed in between.
+            if doubtful.iter().all(|(_, state)| *state == Indexed::Unknown) {
+                return Ok(Ok(at));
+            }
         }
+    }
+}
+
+/// Returns true if the index shows that a guard holds.
+fn is_known_to_hold(guard: &Guard, state: Indexed) -> bool {
+    match state {
+        Indexed::Unknown => false,
+        Indexed::Missing => guard.holds(None),
+        Indexed::At(revision) => guard.holds(Some(revision)),
     }
 }

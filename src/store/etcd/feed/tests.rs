@@ -11,9 +11,12 @@ fn commit(at: u64, events: Vec<Event>, write: WriteId) -> EtcdCommit {
     EtcdCommit { revision: Revision(at), events, write: Some(write), moves_fence: false }
 }
 
-fn loaded(keys: &[&str]) -> LoadedState {
-    let index = keys.iter().map(|key| (Key::new(*key), Revision(3))).collect();
-    LoadedState { index, position: 5, revision: Revision(4), first: Revision(2), fence: 2 }
+/// Begins a feed with these keys.
+fn begin(feed: &Feed, keys: &[&str]) {
+    let (position, revision, first, fence) = (5, Revision(4), Revision(2), 2);
+    feed.begin(FeedStart { position, revision, first, fence });
+    let keys = keys.iter().map(|key| (Key::new(*key), Revision(3))).collect();
+    feed.load(IndexPage { keys, is_last: true });
 }
 
 #[tokio::test]
@@ -21,7 +24,7 @@ async fn index_follows_the_commits_after_it_was_loaded() {
     let feed = Feed::new(CountedRevisions::Own);
     let key = Key::new("/a");
     assert_eq!(feed.indexed(&key), Indexed::Unknown);
-    feed.load(loaded(&["/a"]));
+    begin(&feed, &["/a"]);
     assert_eq!(feed.indexed(&key), Indexed::At(Revision(3)));
     feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
     assert_eq!(feed.indexed(&key), Indexed::At(Revision(6)));
@@ -36,7 +39,7 @@ async fn index_follows_the_commits_after_it_was_loaded() {
 #[test]
 fn cached_value_follows_its_key_and_others_stay_out() {
     let feed = Feed::new(CountedRevisions::Own);
-    feed.load(loaded(&["/a", "/b"]));
+    begin(&feed, &["/a", "/b"]);
     let Event::Put { entry, .. } = put("/a", 3) else { unreachable!() };
     feed.cache(&entry);
     feed.apply(vec![commit(6, vec![put("/a", 6), put("/b", 6)], 1)]);
@@ -47,13 +50,13 @@ fn cached_value_follows_its_key_and_others_stay_out() {
 #[test]
 fn fate_of_a_write_is_unknown_after_missed_events() {
     let feed = Feed::new(CountedRevisions::Own);
-    feed.load(loaded(&[]));
+    begin(&feed, &[]);
     feed.follow(1, WriteMark::WriteId);
     feed.follow(2, WriteMark::WriteId);
     feed.apply(vec![commit(6, vec![put("/a", 6)], 1)]);
     assert_eq!(feed.fate(1), WriteFate::Applied(Revision(6)));
     assert_eq!(feed.fate(2), WriteFate::Unseen);
-    feed.load(loaded(&[]));
+    begin(&feed, &[]);
     assert_eq!(feed.unfollow(1), WriteFate::Applied(Revision(6)));
     assert_eq!(feed.unfollow(2), WriteFate::Unknown);
 }
@@ -61,7 +64,7 @@ fn fate_of_a_write_is_unknown_after_missed_events() {
 #[test]
 fn last_key_stays_under_its_prefix() {
     let feed = Feed::new(CountedRevisions::Own);
-    feed.load(loaded(&["/a/1", "/a/\u{10ffff}x", "/b"]));
+    begin(&feed, &["/a/1", "/a/\u{10ffff}x", "/b"]);
     let last = |prefix| feed.last_key(prefix, Revision(4)).unwrap();
     assert_eq!(last("/a/"), Some(Key::new("/a/\u{10ffff}x")));
     assert_eq!(last("/a/\u{10ffff}"), Some(Key::new("/a/\u{10ffff}x")));
