@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use imagestream_apiserver::store::{
-    At, Change, Current, Entry, EtcdCompaction, Guard, Lookup, Outcome, Range, StoreError,
+    At, Change, Current, Entry, EtcdCompaction, Event, Guard, Lookup, Outcome, Range, StoreError,
     TermGuard, Txn, WatchError,
 };
 use tokio::time::timeout;
 
-use crate::harness::{Lab, Steps, TestStore, brief, delete, key, next, put, within};
+use crate::harness::{Lab, Steps, TestStore, brief, delete, entry, key, next, put, within};
 use crate::lab::{EtcdLab, become_ready};
 use crate::link::Condition;
 
@@ -55,6 +55,37 @@ async fn watch_delivers_the_commits_of_all_replicas_in_order() {
         seen.extend(batch.events.iter().map(|event| event.revision()));
     }
     assert_eq!(seen, made);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn events_carry_values_that_a_replica_has_not_read() {
+    let lab = EtcdLab::<1>::start().await;
+    let first = lab.store();
+    let made = first.make(vec![put("/a", "1"), put("/b", "1"), put("/c", "1")]).await;
+    let second = second(&lab).await;
+    let mut watch = second.watch("/", made);
+    let old = |name| Some(entry(name, "1", made));
+    let changed = first.make(vec![put("/a", "2"), put("/d", "1"), delete("/b")]).await;
+    let event = next(&mut *watch).await.unwrap().events;
+    let put_event = |name, value, revision, previous| Event::Put {
+        entry: entry(name, value, revision),
+        previous,
+    };
+    let expected = [
+        put_event("/a", "2", changed, old("/a")),
+        Event::Delete { key: key("/b"), revision: changed, previous: old("/b").unwrap() },
+        put_event("/d", "1", changed, None),
+    ];
+    assert!(expected.iter().all(|expected| event.contains(expected)), "{event:?}");
+    assert_eq!(event.len(), expected.len());
+    // One value is in memory now, the other is not.
+    let again = first.make(vec![put("/a", "3"), put("/c", "2")]).await;
+    let event = next(&mut *watch).await.unwrap().events;
+    let expected = [
+        put_event("/a", "3", again, Some(entry("/a", "2", changed))),
+        put_event("/c", "2", again, old("/c")),
+    ];
+    assert!(expected.iter().all(|expected| event.contains(expected)), "{event:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

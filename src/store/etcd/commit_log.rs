@@ -1,6 +1,6 @@
 //! Commits as the watch of etcd delivers them, and the latest ones in memory.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
 use etcd_client::{EventType, KeyValue, WatchResponse};
@@ -58,6 +58,14 @@ impl EtcdCommit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PreviousCompacted;
 
+/// The source of the values that the events of a response replace.
+pub(super) enum PreviousValues {
+    /// etcd sends them.
+    Sent,
+    /// The entries before the first change of each key in the response.
+    Known(HashMap<Key, Entry>),
+}
+
 /// The commits of a response. etcd never splits a revision over two responses.
 ///
 /// # Errors
@@ -65,6 +73,7 @@ pub(super) struct PreviousCompacted;
 pub(super) fn commits(
     layout: &Layout,
     response: &WatchResponse,
+    mut previous: PreviousValues,
 ) -> Result<Vec<EtcdCommit>, PreviousCompacted> {
     let mut commits: Vec<EtcdCommit> = Vec::new();
     for event in response.events() {
@@ -81,14 +90,18 @@ pub(super) fn commits(
             StoredKey::Foreign => {}
             StoredKey::Data(key) => {
                 let key = Key::new(key);
-                let previous = event.prev_kv().map(|previous| entry(key.clone(), previous));
+                let replaced = previous.take(&key, event);
                 let event = match event.event_type() {
-                    EventType::Put if kv.version() > 1 && previous.is_none() => {
+                    EventType::Put if kv.version() > 1 && replaced.is_none() => {
                         return Err(PreviousCompacted);
                     }
-                    EventType::Put => Event::Put { entry: entry(key, kv), previous },
+                    EventType::Put => {
+                        let entry = entry(key, kv);
+                        previous.follow(&entry);
+                        Event::Put { entry, previous: replaced }
+                    }
                     EventType::Delete => {
-                        let previous = previous.ok_or(PreviousCompacted)?;
+                        let previous = replaced.ok_or(PreviousCompacted)?;
                         Event::Delete { key, revision, previous }
                     }
                 };
@@ -97,6 +110,23 @@ pub(super) fn commits(
         }
     }
     Ok(commits)
+}
+
+impl PreviousValues {
+    /// The entry that an event of a key replaces, if any.
+    fn take(&mut self, key: &Key, event: &etcd_client::Event) -> Option<Entry> {
+        match self {
+            Self::Sent => event.prev_kv().map(|previous| entry(key.clone(), previous)),
+            Self::Known(known) => known.remove(key),
+        }
+    }
+
+    /// Takes over the entry of an event, which a later one may replace.
+    fn follow(&mut self, entry: &Entry) {
+        if let Self::Known(known) = self {
+            known.insert(entry.key.clone(), entry.clone());
+        }
+    }
 }
 
 /// The value that a write puts as its mark.
@@ -128,6 +158,8 @@ pub(super) fn etcd_revision(revision: Revision) -> i64 {
 #[derive(Debug, Default)]
 pub(super) struct EventWindow {
     events: VecDeque<Event>,
+    /// The current entries of the keys that the events have put.
+    latest: HashMap<Key, Entry>,
     start: Revision,
     end: Revision,
     bytes: usize,
@@ -154,10 +186,27 @@ impl EventWindow {
         self.end = self.end.max(revision);
     }
 
+    /// The current entry of a key, if an event in the window has put it.
+    pub(super) fn latest(&self, key: &Key) -> Option<&Entry> {
+        self.latest.get(key)
+    }
+
     /// Adds the events of a commit. The oldest ones make room for it, whole commits at a time.
     pub(super) fn push(&mut self, commit: EtcdCommit, max_bytes: usize) {
-        self.bytes += commit.events.iter().map(event_bytes).sum::<usize>();
-        self.events.extend(commit.events);
+        for event in commit.events {
+            let (previous, replaced) = match &event {
+                Event::Put { entry, previous } => {
+                    self.bytes += entry.value.len();
+                    (previous.as_ref(), self.latest.insert(entry.key.clone(), entry.clone()))
+                }
+                Event::Delete { key, previous, .. } => (Some(previous), self.latest.remove(key)),
+            };
+            if replaced.is_none() {
+                self.bytes += previous.map_or(0, |previous| previous.value.len());
+            }
+            self.bytes += EVENT_BYTES + event.key().as_str().len();
+            self.events.push_back(event);
+        }
         self.end = self.end.max(commit.revision);
         while self.bytes > max_bytes
             && let Some(oldest) = self.events.front().map(Event::revision)
@@ -169,7 +218,15 @@ impl EventWindow {
     /// Drops everything up to a revision.
     pub(super) fn drop_through(&mut self, revision: Revision) {
         while let Some(event) = self.events.pop_front_if(|event| event.revision() <= revision) {
-            self.bytes -= event_bytes(&event);
+            self.bytes -= EVENT_BYTES + event.key().as_str().len();
+            // Later events keep the value that they replace.
+            if let Event::Put { entry, .. } = &event
+                && self.latest.get(&entry.key).is_some_and(|last| last.revision == entry.revision)
+            {
+                self.bytes -= entry.value.len();
+                self.latest.remove(&entry.key);
+            }
+            self.bytes -= previous(&event).map_or(0, |previous| previous.value.len());
         }
         self.start = self.start.max(revision.min(self.end));
     }
@@ -193,14 +250,19 @@ impl EventWindow {
     }
 }
 
+/// The size of an event with its values, in bytes.
 fn event_bytes(event: &Event) -> usize {
-    let values = match event {
-        Event::Put { entry, previous } => {
-            entry.value.len() + previous.as_ref().map_or(0, |previous| previous.value.len())
-        }
-        Event::Delete { previous, .. } => previous.value.len(),
-    };
-    EVENT_BYTES + event.key().as_str().len() + values
+    let entry = if let Event::Put { entry, .. } = event { entry.value.len() } else { 0 };
+    let previous = previous(event).map_or(0, |previous| previous.value.len());
+    EVENT_BYTES + event.key().as_str().len() + entry + previous
+}
+
+/// The entry that an event replaces, if any.
+fn previous(event: &Event) -> Option<&Entry> {
+    match event {
+        Event::Put { previous, .. } => previous.as_ref(),
+        Event::Delete { previous, .. } => Some(previous),
+    }
 }
 
 #[cfg(test)]
@@ -209,9 +271,11 @@ mod tests {
 
     fn commit(at: u64, keys: &[&str]) -> EtcdCommit {
         let revision = Revision(at);
+        let entry =
+            |key: &&str, revision| Entry { key: Key::new(*key), value: "value".into(), revision };
         let put = |key: &&str| {
-            let entry = Entry { key: Key::new(*key), value: "value".into(), revision };
-            Event::Put { entry, previous: None }
+            let previous = Some(entry(key, Revision(at - 1)));
+            Event::Put { entry: entry(key, revision), previous }
         };
         let events = keys.iter().map(put).collect();
         EtcdCommit { revision, events, write: Some(1), moves_fence: false }
@@ -236,11 +300,21 @@ mod tests {
     #[test]
     fn full_window_drops_its_oldest_commits() {
         let mut window = EventWindow::at(Revision(1));
+        // Two events, and each value once.
+        let room = 4 * (EVENT_BYTES + 2) + 6 * 5;
         for at in 2..10 {
-            window.push(commit(at, &["/a", "/b"]), 5 * (EVENT_BYTES + 7));
+            window.push(commit(at, &["/a", "/b"]), room);
         }
         assert_eq!((window.start(), window.end()), (Revision(7), Revision(9)));
         assert_eq!(window.after(window.start(), "").events.len(), 4);
+        assert_eq!(window.bytes, room);
+        let previous = Entry { value: "value".into(), key: Key::new("/a"), revision: Revision(9) };
+        assert_eq!(window.latest(&previous.key), Some(&previous));
+        let delete = Event::Delete { key: previous.key.clone(), revision: Revision(10), previous };
+        window.push(EtcdCommit { events: vec![delete], ..commit(10, &[]) }, usize::MAX);
+        assert_eq!(window.latest(&Key::new("/a")), None);
+        window.drop_through(Revision(10));
+        assert_eq!((window.bytes, window.latest.len()), (0, 0));
     }
 
     #[test]

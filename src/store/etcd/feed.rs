@@ -16,7 +16,7 @@ use super::commit_log::{EtcdCommit, EventWindow, WriteId, revision};
 use super::key_index::{IndexPage, Indexed, KeyIndex};
 
 /// Memory for the latest events, in bytes. Watchers that are further behind read from etcd.
-const WINDOW_BYTES: usize = 8 << 20;
+const WINDOW_BYTES: usize = 4 << 20;
 /// Memory for values, in bytes: those that writes read, above all the streams that are pushed to.
 const CACHE_BYTES: u64 = 8 << 20;
 /// The number of values that the cache is laid out for.
@@ -27,7 +27,7 @@ const MAX_CACHED_VALUE: usize = 1 << 20;
 /// The index of revisions, the latest events and some values.
 pub(super) struct Feed {
     state: RwLock<ReplicaState>,
-    values: Cache<Key, Entry, ValueWeighter>,
+    values: Cache<Key, CachedValue, ValueWeighter>,
     progress: signal::Sender<FeedProgress>,
     counted: CountedRevisions,
     /// Asks the task to read from another member.
@@ -48,8 +48,8 @@ pub(super) enum CountedRevisions {
 /// The progress of a feed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FeedProgress {
-    /// Every event below the prefix up to this revision of etcd was delivered; 0 before the feed has
-    /// begun.
+    /// Every event below the prefix up to this revision of etcd was delivered; 0 before the feed
+    /// has begun.
     pub(super) position: i64,
     /// The latest revision of the store up to there.
     pub(super) revision: Revision,
@@ -67,6 +67,15 @@ struct ReplicaState {
     fence: i64,
     /// The writes whose outcome may be asked for.
     writes: HashMap<WriteId, FollowedFate>,
+}
+
+/// A value in memory.
+#[derive(Clone)]
+struct CachedValue {
+    /// The latest known entry. Commits of this replica are newer than the index.
+    latest: Entry,
+    /// The entry before that, until the feed delivers the latest one.
+    replaced: Option<Entry>,
 }
 
 /// The fate of a write, and the mark by which it is recognized.
@@ -195,13 +204,25 @@ impl Feed {
 
     /// A value in memory, of any revision.
     pub(super) fn cached(&self, key: &Key) -> Option<Entry> {
-        self.values.get(key)
+        self.values.get(key).map(|cached| cached.latest)
+    }
+
+    /// The value of a key at the position of the feed, if it is in memory.
+    pub(super) fn applied(&self, key: &Key) -> Option<Entry> {
+        let state = self.state.read();
+        if let Some(entry) = state.window.latest(key) {
+            return Some(entry.clone());
+        }
+        let Indexed::At(revision) = state.index.get(key) else { return None };
+        let CachedValue { latest, replaced } = self.values.get(key)?;
+        [Some(latest), replaced].into_iter().flatten().find(|entry| entry.revision == revision)
     }
 
     /// Keeps a value in memory.
     pub(super) fn cache(&self, entry: &Entry) {
         if entry.value.len() <= MAX_CACHED_VALUE {
-            self.values.insert(entry.key.clone(), entry.clone());
+            let value = CachedValue { latest: entry.clone(), replaced: None };
+            self.values.insert(entry.key.clone(), value);
         }
     }
 
@@ -210,8 +231,13 @@ impl Feed {
     pub(super) fn committed(&self, changes: &[Change], revision: Revision) {
         for change in changes {
             if let Change::Put(key, value) = change {
-                let entry = Entry { key: key.clone(), value: value.clone(), revision };
-                replace_cached(&self.values, &entry);
+                let latest = Entry { key: key.clone(), value: value.clone(), revision };
+                if let Some(cached) = self.values.peek(key)
+                    && cached.latest.revision < revision
+                {
+                    let replaced = Some(cached.latest);
+                    self.values.insert(key.clone(), CachedValue { latest, replaced });
+                }
             }
         }
     }
@@ -340,7 +366,7 @@ impl Feed {
 }
 
 impl ReplicaState {
-    fn apply(&mut self, commit: EtcdCommit, values: &Cache<Key, Entry, ValueWeighter>) {
+    fn apply(&mut self, commit: EtcdCommit, values: &Cache<Key, CachedValue, ValueWeighter>) {
         for event in &commit.events {
             match event {
                 Event::Put { entry, .. } => {
@@ -389,9 +415,10 @@ impl FollowedFate {
 
 /// Replaces an older value in memory. One of the same revision is replaced too, because the window
 /// shares the memory of the new one.
-fn replace_cached(values: &Cache<Key, Entry, ValueWeighter>, entry: &Entry) {
-    if values.peek(&entry.key).is_some_and(|cached| cached.revision <= entry.revision) {
-        values.insert(entry.key.clone(), entry.clone());
+fn replace_cached(values: &Cache<Key, CachedValue, ValueWeighter>, entry: &Entry) {
+    if values.peek(&entry.key).is_some_and(|cached| cached.latest.revision <= entry.revision) {
+        let value = CachedValue { latest: entry.clone(), replaced: None };
+        values.insert(entry.key.clone(), value);
     }
 }
 
@@ -410,11 +437,12 @@ fn end_of(prefix: &str) -> Option<String> {
 #[derive(Clone)]
 struct ValueWeighter;
 
-impl Weighter<Key, Entry> for ValueWeighter {
-    fn weight(&self, key: &Key, entry: &Entry) -> u64 {
-        /// Estimated memory besides key and value, in bytes.
-        const ENTRY: usize = 150;
-        (ENTRY + key.as_str().len() + entry.value.len()) as u64
+impl Weighter<Key, CachedValue> for ValueWeighter {
+    fn weight(&self, key: &Key, cached: &CachedValue) -> u64 {
+        /// Estimated memory besides key and values, in bytes.
+        const ENTRY: usize = 200;
+        let replaced = cached.replaced.as_ref().map_or(0, |entry| entry.value.len());
+        (ENTRY + key.as_str().len() + cached.latest.value.len() + replaced) as u64
     }
 }
 

@@ -1,7 +1,9 @@
-//! The task that keeps a [`Feed`] current: follows one watch of etcd, and loads the index meanwhile.
+//! The task that keeps a [`Feed`] current: follows one watch of etcd, and loads the index
+//! meanwhile.
 //!
 //! etcd reads all values to list the keys, which takes seconds for 100,000 images. Until a key is
-//! loaded, its reads go to etcd. The watch moves to another member when its own fails, and resumes after the last event.
+//! loaded, its reads go to etcd. The watch moves to another member when its own fails, and resumes
+//! after the last event.
 
 use std::future;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::store::{Key, Revision};
 
-use super::commit_log::{commits, revision};
+use super::commit_log::{PreviousValues, commits, revision};
 use super::error::CallError;
 use super::feed::{Feed, FeedStart};
 use super::key_index::IndexPage;
@@ -21,6 +23,7 @@ use super::layout::{Layout, StoredKey};
 use super::member_version::check_progress;
 use super::members::Members;
 use super::own_keys::OwnKeys;
+use super::previous_values::previous_values;
 
 /// Keys of one page of the index. etcd holds their values in memory meanwhile.
 const PAGE_KEYS: i64 = 2_000;
@@ -161,8 +164,11 @@ impl FeedTask {
         if let Err(error) = self.check_version(member).await {
             return WatchEnd::Failed(error);
         }
+        // The values before the events are read from memory.
+        let options = WatchOptions::new();
+        let opened = open_watch(&self.members, &self.layout, member, *position, options);
         let mut stream = tokio::select! {
-            stream = open_watch(&self.members, &self.layout, member, *position) => match stream {
+            stream = opened => match stream {
                 Ok(stream) => stream,
                 Err(error) => return WatchEnd::Failed(error),
             },
@@ -191,7 +197,16 @@ impl FeedTask {
                 let reason = format!("etcd has cancelled the watch: {}", response.cancel_reason());
                 return WatchEnd::Failed(CallError::other(reason));
             }
-            let Ok(commits) = commits(&self.layout, &response) else { return WatchEnd::Compacted };
+            let previous =
+                previous_values(&self.members, &self.layout, &self.feed, &response).await;
+            let previous = match previous {
+                Ok(previous) => PreviousValues::Known(previous),
+                Err(CallError::Compacted) => return WatchEnd::Compacted,
+                Err(error) => return WatchEnd::Failed(error),
+            };
+            let Ok(commits) = commits(&self.layout, &response, previous) else {
+                return WatchEnd::Compacted;
+            };
             if let Some(last) = commits.last() {
                 *position = i64::try_from(last.revision.0).unwrap_or(*position);
                 self.feed.apply(commits);
@@ -235,12 +250,10 @@ pub(super) async fn open_watch(
     layout: &Layout,
     member: usize,
     position: i64,
+    options: WatchOptions,
 ) -> Result<WatchStream, CallError> {
     let (first, end) = layout.watched();
-    let options = WatchOptions::new()
-        .with_range(end)
-        .with_start_revision(position.saturating_add(1))
-        .with_prev_key();
+    let options = options.with_range(end).with_start_revision(position.saturating_add(1));
     let open = |mut clients: super::members::MemberClients| {
         let (first, options) = (first.clone(), options.clone());
         async move { clients.watch.watch(first, Some(options)).await }
@@ -259,7 +272,7 @@ pub(super) async fn compacted_revision(
     members: &Members,
     layout: &Layout,
 ) -> Result<Revision, CallError> {
-    let mut stream = open_watch(members, layout, members.current(), 0).await?;
+    let mut stream = open_watch(members, layout, members.current(), 0, WatchOptions::new()).await?;
     let answer = async {
         while let Some(response) =
             stream.message().await.map_err(|error| members.error(members.current(), error))?

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use etcd_client::GetOptions;
+use etcd_client::{GetOptions, WatchOptions};
 use tokio::sync::mpsc;
 
 use crate::store::{Revision, StoreError, WatchError};
 
-use super::commit_log::{EtcdCommit, commits};
+use super::commit_log::{EtcdCommit, PreviousValues, commits};
 use super::error::CallError;
 use super::feed_task::open_watch;
 use super::replica::Replica;
@@ -52,7 +52,9 @@ impl LogReader {
         let position = self.position().await?;
         let (members, layout) = (&self.replica.members, &self.replica.layout);
         let member = members.current();
-        let mut stream = open_watch(members, layout, member, position).await?;
+        let mut stream =
+            open_watch(members, layout, member, position, WatchOptions::new().with_prev_key())
+                .await?;
         loop {
             let response = stream.message().await.map_err(|error| members.error(member, error))?;
             let response = response.ok_or_else(|| CallError::other("etcd has closed a watch"))?;
@@ -60,7 +62,7 @@ impl LogReader {
                 let reason = format!("etcd has cancelled a watch: {}", response.cancel_reason());
                 return Err(CallError::other(reason).into());
             }
-            let Ok(commits) = commits(layout, &response) else {
+            let Ok(commits) = commits(layout, &response, PreviousValues::Sent) else {
                 // The next attempt finds the oldest revision that is left.
                 return Err(CallError::other("the state before an event is compacted").into());
             };

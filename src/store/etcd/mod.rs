@@ -45,6 +45,7 @@ mod log_reader;
 mod member_version;
 mod members;
 mod own_keys;
+mod previous_values;
 mod quorum_sign;
 mod read;
 mod replica;

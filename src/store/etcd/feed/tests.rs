@@ -48,6 +48,25 @@ fn cached_value_follows_its_key_and_others_stay_out() {
 }
 
 #[test]
+fn value_at_the_position_is_known_until_an_event_replaces_it() {
+    let feed = Feed::new(CountedRevisions::Own);
+    begin(&feed, &["/a"]);
+    let Event::Put { entry: first, .. } = put("/a", 3) else { unreachable!() };
+    assert_eq!(feed.applied(&first.key), None);
+    feed.cache(&first);
+    // A commit of this replica, whose event follows.
+    feed.committed(&[Change::Put(first.key.clone(), "new".into())], Revision(6));
+    assert_eq!(feed.cached(&first.key).unwrap().revision, Revision(6));
+    assert_eq!(feed.applied(&first.key), Some(first));
+    feed.apply(vec![commit(6, vec![put("/a", 6), put("/b", 6)], 1)]);
+    for name in ["/a", "/b"] {
+        assert_eq!(feed.applied(&Key::new(name)).unwrap().revision, Revision(6));
+    }
+    begin(&feed, &["/a", "/b"]);
+    assert_eq!(feed.applied(&Key::new("/b")), None, "events are missing");
+}
+
+#[test]
 fn fate_of_a_write_is_unknown_after_missed_events() {
     let feed = Feed::new(CountedRevisions::Own);
     begin(&feed, &[]);
