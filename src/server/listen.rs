@@ -13,6 +13,7 @@ mod h2_filter;
 mod handshake;
 mod handshake_rate;
 mod head_memory;
+mod joined_writes;
 mod limits;
 mod long_names;
 mod open_streams;

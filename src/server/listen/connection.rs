@@ -15,6 +15,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::HttpService;
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
+use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -29,6 +30,7 @@ use super::h1_filter::H1Filter;
 use super::h2_filter::{H2Filter, H2Limits};
 use super::handshake::{HandshakeError, Handshakes};
 use super::head_memory::HeadMemory;
+use super::joined_writes::JoinedWrites;
 use super::limits::{ConnectionLimits, DRAIN_GRACE};
 use super::peer::Peer;
 use super::protocols::ProtocolsByClass;
@@ -220,11 +222,13 @@ impl Connections {
         let header_bytes = protocols.http2_header_bytes;
         let gate = RequestGate::http2(account.as_ref(), memory.as_ref(), header_bytes);
         let limits = H2Limits { streams: protocols.tracked_streams, resets: self.resets };
-        let stream = H2Filter::new(stream, Arc::clone(&activity), limits, memory, is_front_proxy);
+        let writes = JoinedWrites::new(stream);
+        let stream =
+            H2Filter::new(writes.clone(), Arc::clone(&activity), limits, memory, is_front_proxy);
         let is_closed = stream.is_closed();
         let service = gated(app, peer, Arc::clone(&activity), gate);
         let connection = pin!(protocols.http2.serve_connection(TokioIo::new(stream), service));
-        let connection = pin!(UntilClosed { connection, is_closed });
+        let connection = pin!(UntilClosed { connection, writes, is_closed });
         self.drive(connection, &activity, || current_class() != class, command).await
     }
 
@@ -316,21 +320,25 @@ where
     }
 }
 
-/// An HTTP/2 connection that is driven until it is closed.
+/// An HTTP/2 connection that is driven until it is closed, and whose writes are sent after each
+/// poll.
 ///
 /// hyper reports completion as soon as one request is CONNECT with a body (`poll_server` in
 /// hyper/src/proto/h2/server.rs), which would end all other streams. By then hyper has only reset
 /// that stream, so the connection is polled again.
-struct UntilClosed<'a, C> {
+struct UntilClosed<'a, C, T> {
     connection: Pin<&'a mut C>,
+    writes: JoinedWrites<T>,
     is_closed: Arc<AtomicBool>,
 }
 
-impl<C: Graceful> Future for UntilClosed<'_, C> {
+impl<C: Graceful, T: AsyncWrite + Unpin> Future for UntilClosed<'_, C, T> {
     type Output = hyper::Result<()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match ready!(self.connection.as_mut().poll(cx)) {
+        let polled = self.connection.as_mut().poll(cx);
+        self.writes.send(cx);
+        match ready!(polled) {
             Ok(()) if !self.is_closed.load(Relaxed) => {
                 // In the next turn, so that timeouts apply whatever hyper does.
                 cx.waker().wake_by_ref();
@@ -341,7 +349,7 @@ impl<C: Graceful> Future for UntilClosed<'_, C> {
     }
 }
 
-impl<C: Graceful> Graceful for UntilClosed<'_, C> {
+impl<C: Graceful, T: AsyncWrite + Unpin> Graceful for UntilClosed<'_, C, T> {
     fn finish(mut self: Pin<&mut Self>) {
         self.connection.as_mut().finish();
     }
