@@ -15,12 +15,14 @@ pub(super) const CHUNK_BYTES: usize = 64 << 10;
 pub(super) struct FrameBuffer {
     transport: Transport,
     chunks: VecDeque<Bytes>,
+    /// A small frame that is not joined with others. It shares its memory with other watches.
+    single: Option<Bytes>,
     small: BytesMut,
 }
 
 impl FrameBuffer {
     pub(super) fn new(transport: Transport) -> Self {
-        Self { transport, chunks: VecDeque::new(), small: BytesMut::new() }
+        Self { transport, chunks: VecDeque::new(), single: None, small: BytesMut::new() }
     }
 
     /// Appends a frame. For a WebSocket each frame is a chunk of its own.
@@ -30,6 +32,13 @@ impl FrameBuffer {
             self.chunks.push_back(frame);
             return;
         }
+        if self.small.is_empty() && self.single.is_none() {
+            self.single = Some(frame);
+            return;
+        }
+        if let Some(first) = self.single.take() {
+            self.small.extend_from_slice(&first);
+        }
         self.small.extend_from_slice(&frame);
         if self.small.len() >= CHUNK_BYTES {
             self.flush();
@@ -38,21 +47,23 @@ impl FrameBuffer {
 
     /// The size of all chunks, in bytes.
     pub(super) fn bytes(&self) -> usize {
-        self.small.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
+        let single = self.single.as_ref().map_or(0, Bytes::len);
+        single + self.small.len() + self.chunks.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// The next chunk to send; none if the buffer is empty.
     pub(super) fn pop(&mut self) -> Option<Bytes> {
-        self.chunks.pop_front().or_else(|| {
-            self.flush();
-            self.chunks.pop_front()
-        })
+        self.chunks.pop_front().or_else(|| self.take_small())
     }
 
     fn flush(&mut self) {
-        if !self.small.is_empty() {
-            self.chunks.push_back(self.small.split().freeze());
-        }
+        let small = self.take_small();
+        self.chunks.extend(small);
+    }
+
+    fn take_small(&mut self) -> Option<Bytes> {
+        let joined = || (!self.small.is_empty()).then(|| self.small.split().freeze());
+        self.single.take().or_else(joined)
     }
 }
 

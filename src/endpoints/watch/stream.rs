@@ -35,7 +35,9 @@ pub(crate) fn respond<S: Kind, V: Kind>(
     encoder: EventEncoder<V>,
 ) -> ApiResponse {
     let content_type = encoder.content_type();
-    let chunks = stream::unfold(WatchStream::new(watch, encoder), |mut watch| async move {
+    // Boxed, because it moves into and out of a future for each chunk.
+    let watch = Box::new(WatchStream::new(watch, encoder));
+    let chunks = stream::unfold(watch, |mut watch| async move {
         let chunk = watch.next_chunk().await?;
         Some((chunk, watch))
     });
@@ -104,7 +106,9 @@ impl<S: Kind, V: Kind> WatchStream<S, V> {
                 return Some(Ok(chunk));
             }
             // A watch that reads many changes and selects none must not starve other tasks.
-            tokio::task::yield_now().await;
+            if self.work.is_empty() {
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -218,12 +222,12 @@ impl<S: Kind, V: Kind> WatchStream<S, V> {
         };
         match change.encoded(r#type, encoding, || self.encode(change, r#type))? {
             EncodedEvent::Shared(events) => {
-                let selected = |event: &&EncodedChange| {
-                    shown.names.is_empty() || shown.names.selects_name(&event.name)
-                };
-                let frames: Vec<Bytes> =
-                    events.iter().filter(selected).map(|event| event.frame.clone()).collect();
-                frames.into_iter().for_each(|frame| self.push(frame));
+                for EncodedChange { name, frame } in events.iter() {
+                    if shown.names.is_empty() || shown.names.selects_name(name) {
+                        self.frames.push(self.encoder.to_transport(frame.clone()));
+                        self.encoder.count_event();
+                    }
+                }
             }
             EncodedEvent::TooLarge => {
                 let changes = shown.projection.changes(&change.states(r#type, &**reader))?;
