@@ -6,8 +6,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
@@ -24,19 +24,21 @@ pub enum DockerImageMetadata {
 
 const KIND: &str = "DockerImage";
 const GROUP: &str = "image.openshift.io/";
+/// The current version, with the group.
+const CURRENT: &str = "image.openshift.io/1.0";
 
 /// Error for a kind and version without a registered type, with the text of `notRegisteredErr` in
 /// k8s.io/apimachinery/pkg/runtime/error.go.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no kind {kind:?} is registered for version {version:?} in scheme \"image.openshift.io\"")]
-pub struct UnknownMetadataType {
+pub(super) struct UnknownMetadataType {
     kind: String,
     version: String,
 }
 
 /// Error of reading metadata.
 #[derive(Debug, thiserror::Error)]
-pub enum MetadataError {
+pub(super) enum MetadataError {
     /// The kind or version is not registered.
     #[error(transparent)]
     UnknownType(#[from] UnknownMetadataType),
@@ -122,7 +124,7 @@ pub struct DockerConfig {
     pub attach_stderr: bool,
     /// PortSpecs is the list of exposed ports in the format of early Docker versions. Superseded by
     /// ExposedPorts.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub port_specs: Vec<String>,
     /// ExposedPorts is the set of ports that the container listens on, such as `8080/tcp`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -137,13 +139,13 @@ pub struct DockerConfig {
     #[serde(skip_serializing_if = "is_false")]
     pub stdin_once: bool,
     /// Env is a list of environment variables in the form `NAME=value`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub env: Vec<String>,
     /// Cmd is the default command, or the default arguments of the entry point.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub cmd: Vec<String>,
     /// DNS is a list of DNS servers.
-    #[serde(skip_serializing_if = "Vec::is_empty", rename = "Dns")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts", rename = "Dns")]
     pub dns: Vec<String>,
     /// Image is the name of the image from which the container was created.
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -158,16 +160,16 @@ pub struct DockerConfig {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub working_dir: String,
     /// Entrypoint is the program to run, followed by its leading arguments.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub entrypoint: Vec<String>,
     /// NetworkDisabled is true if the container has no network access.
     #[serde(skip_serializing_if = "is_false")]
     pub network_disabled: bool,
     /// SecurityOpts is a list of options for security modules such as SELinux.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub security_opts: Vec<String>,
     /// OnBuild is a list of instructions that run when the image is used as the base of a build.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "texts")]
     pub on_build: Vec<String>,
     /// Labels is a map of labels of the image.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -210,6 +212,12 @@ fn optional_object<'de, D: Deserializer<'de>>(
     object(deserializer).map(Some)
 }
 
+/// A list of texts. `null` is an empty text, as Go decodes it.
+fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let texts = Vec::<Option<String>>::deserialize(deserializer)?;
+    Ok(texts.into_iter().map(Option::unwrap_or_default).collect())
+}
+
 /// [`DockerImage`] with the keys of version `pre012`. Only the top-level keys differ.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename = "DockerImage", default, remote = "DockerImage")]
@@ -246,13 +254,17 @@ impl DockerImageMetadata {
     ///
     /// # Errors
     /// The kind or version is not registered, or a value has the wrong type.
-    pub fn read(value: Option<Value>, version: &str) -> Result<Self, MetadataError> {
+    pub(super) fn read(
+        metadata: Option<UnversionedMetadata>,
+        version: &str,
+    ) -> Result<Self, MetadataError> {
         let own = format!("{GROUP}{version}");
         let target = MetadataVersion::of(KIND, &own)?;
-        let Some(mut value) = value else {
-            return Ok(target.wrap(DockerImage::default()));
+        let value = match metadata {
+            None => return Ok(target.wrap(DockerImage::default())),
+            Some(UnversionedMetadata::Current(image)) => return Ok(target.wrap(*image)),
+            Some(UnversionedMetadata::Other(value)) => value,
         };
-        clear_null_items(&mut value);
         let text =
             |key: &str| value.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let written =
@@ -307,16 +319,74 @@ impl MetadataVersion {
     }
 }
 
-/// Replaces `null` in lists, all of which hold strings, as Go decodes it.
-fn clear_null_items(value: &mut Value) {
-    match value {
-        Value::Object(fields) => fields.values_mut().for_each(clear_null_items),
-        Value::Array(items) => {
-            for item in items.iter_mut().filter(|item| item.is_null()) {
-                *item = "".into();
+/// Metadata before their version is known, which a field beside them may name.
+pub(super) enum UnversionedMetadata {
+    /// Metadata that name version `1.0`, as the server writes them.
+    Current(Box<DockerImage>),
+    /// Any other value.
+    Other(Value),
+}
+
+impl<'de> Deserialize<'de> for UnversionedMetadata {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MetadataVisitor)
+    }
+}
+
+struct MetadataVisitor;
+
+impl<'de> Visitor<'de> for MetadataVisitor {
+    type Value = UnversionedMetadata;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<UnversionedMetadata, A::Error> {
+        let mut read = serde_json::Map::new();
+        for (key, expected) in [("kind", KIND), ("apiVersion", CURRENT)] {
+            let Some((name, value)) = fields.next_entry::<String, Value>()? else {
+                return Ok(UnversionedMetadata::Other(Value::Object(read)));
+            };
+            let is_expected = name == key && value == expected;
+            read.insert(name, value);
+            if !is_expected {
+                while let Some((name, value)) = fields.next_entry()? {
+                    read.insert(name, value);
+                }
+                return Ok(UnversionedMetadata::Other(Value::Object(read)));
             }
         }
-        _ => {}
+        let image = DockerImage::deserialize(MapAccessDeserializer::new(fields))?;
+        Ok(UnversionedMetadata::Current(Box::new(image)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, items: A) -> Result<UnversionedMetadata, A::Error> {
+        Value::deserialize(SeqAccessDeserializer::new(items)).map(UnversionedMetadata::Other)
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(text.into()))
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(value.into()))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(number.into()))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(number.into()))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(number.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<UnversionedMetadata, E> {
+        Ok(UnversionedMetadata::Other(Value::Null))
     }
 }
 
@@ -342,8 +412,7 @@ impl Serialize for DockerImageMetadata {
         let kind = KIND;
         match self {
             Self::Current(image) => {
-                TypedMetadata { kind, api_version: "image.openshift.io/1.0", image }
-                    .serialize(serializer)
+                TypedMetadata { kind, api_version: CURRENT, image }.serialize(serializer)
             }
             Self::Pre012(image) => TypedMetadata {
                 kind,
@@ -385,8 +454,9 @@ mod tests {
     use super::*;
 
     fn read(value: Value, version: &str) -> Result<Value, String> {
-        let read =
-            DockerImageMetadata::read(Some(value), version).map_err(|error| error.to_string())?;
+        let metadata = serde_json::from_value(value).map_err(|error| error.to_string())?;
+        let read = DockerImageMetadata::read(Some(metadata), version)
+            .map_err(|error| error.to_string())?;
         Ok(serde_json::to_value(read).unwrap())
     }
 

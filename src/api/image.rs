@@ -1,9 +1,14 @@
 //! `Image`: a container image, named by its digest. Cluster-scoped.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de};
-use serde_json::Value;
+use std::borrow::Cow;
+use std::fmt;
 
+use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{self, DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use super::docker_image::UnversionedMetadata;
 use super::{DockerImageMetadata, Evidence, ImageLayer, ImageSignature, object, protobuf};
 use crate::meta::protobuf::{MessageDescriptor, UnknownFields};
 use crate::meta::{Base64, Kind, ObjectMeta};
@@ -108,9 +113,23 @@ impl Serialize for Image {
 /// metadata.
 impl<'de> Deserialize<'de> for Image {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut fields = serde_json::Map::deserialize(deserializer)?;
-        let metadata = fields.remove("dockerImageMetadata");
-        let mut image = Self::deserialize(Value::Object(fields)).map_err(de::Error::custom)?;
+        deserializer.deserialize_map(ImageVisitor)
+    }
+}
+
+struct ImageVisitor;
+
+impl<'de> Visitor<'de> for ImageVisitor {
+    type Value = Image;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Image, A::Error> {
+        let mut metadata = None;
+        let others = OtherFields { fields, metadata: &mut metadata };
+        let mut image = Image::deserialize(MapAccessDeserializer::new(others))?;
         if image.docker_image_metadata_version.is_empty() {
             image.docker_image_metadata_version = DockerImageMetadata::DEFAULT_VERSION.into();
         }
@@ -118,5 +137,35 @@ impl<'de> Deserialize<'de> for Image {
             DockerImageMetadata::read(metadata, &image.docker_image_metadata_version)
                 .map_err(de::Error::custom)?;
         Ok(image)
+    }
+}
+
+/// The fields of an image except for `dockerImageMetadata`, which is read separately.
+struct OtherFields<'a, A> {
+    fields: A,
+    metadata: &'a mut Option<UnversionedMetadata>,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for OtherFields<'_, A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct ImageKey<'a>(#[serde(borrow)] Cow<'a, str>);
+        while let Some(ImageKey(name)) = self.fields.next_key()? {
+            if name != "dockerImageMetadata" {
+                return seed.deserialize(name.into_deserializer()).map(Some);
+            }
+            *self.metadata = Some(self.fields.next_value()?);
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
+        self.fields.next_value_seed(seed)
     }
 }
