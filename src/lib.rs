@@ -225,7 +225,9 @@
 //!   between two pages, so a list that takes longer than `--compaction-retention` is aborted. For a
 //!   limited list the server finds the last key first, because `metadata.continue` is sent before
 //!   `items`; with a selector it reads the objects up to that key twice. So does a list in
-//!   protobuf, because its length is sent first.
+//!   protobuf, because its length is sent first. It therefore takes all fields of an image but the
+//!   metadata from the stored JSON (`StoredParts` in `registry/list/stored_parts.rs`), and decodes
+//!   no image.
 //! * **Memory** that grows with requests is charged to the user, to one budget
 //!   ([`runtime::MemoryBudget`]), before it is allocated. A request that waits for memory holds
 //!   little: it drops what it has read and reads it again. A response keeps its share until its

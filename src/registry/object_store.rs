@@ -19,6 +19,7 @@ use crate::meta::{GroupResource, Kind, Status, Time, field};
 use crate::registry::actor::Actor;
 use crate::registry::history_limit;
 use crate::registry::list::entries::Entries;
+use crate::registry::list::stored_parts::StoredParts;
 use crate::registry::metadata;
 use crate::registry::object_ref::{ObjectRef, check_path_segment};
 use crate::registry::options::{GetOptions, ListOptions};
@@ -137,6 +138,25 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// The errors of [`ObjectStore::decode`].
     pub(crate) fn decode_metadata(&self, entry: &Entry) -> Result<T, Status> {
         self.complete(entry, self.strategy.decode_metadata(&entry.value))
+    }
+
+    /// Decodes only the metadata of an object whose other fields are stored as responses contain
+    /// them; none for other objects.
+    pub(crate) fn split(&self, entry: &Entry) -> Option<StoredParts> {
+        let (mut metadata, others) = self.strategy.split(&entry.value)?;
+        metadata.resource_version = entry.revision.to_string();
+        Some(StoredParts { key: entry.key.clone(), metadata, others })
+    }
+
+    /// Decodes the metadata of an object and the fields that the columns of its table show.
+    ///
+    /// # Errors
+    /// The errors of [`ObjectStore::decode`].
+    pub(crate) fn decode_columns(&self, entry: &Entry) -> Result<T, Status> {
+        match self.decoded.get(entry) {
+            Some(object) => self.complete(entry, Ok(object)),
+            None => self.complete(entry, self.strategy.decode_columns(&entry.value)),
+        }
     }
 
     fn complete(&self, entry: &Entry, decoded: Result<T, String>) -> Result<T, Status> {
@@ -452,7 +472,7 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     }
 }
 
-fn unreadable(key: &Key, why: &str) -> Status {
+pub(crate) fn unreadable(key: &Key, why: &str) -> Status {
     let mut status = Status::failure(
         500,
         "InternalError",

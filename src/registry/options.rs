@@ -87,6 +87,10 @@ pub enum ListContent {
     /// The whole object.
     #[default]
     Whole,
+    /// The whole object. Fields other than the metadata may be in JSON, as they are stored.
+    Stored,
+    /// Metadata and the fields that the columns of a table show; other fields may be empty.
+    Columns,
     /// Metadata; all other fields are empty.
     Metadata,
 }

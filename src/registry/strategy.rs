@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use crate::auth::ResourceAction;
@@ -176,6 +177,21 @@ pub trait Strategy<T: Kind>: UpdateStrategy<T> {
     /// The errors of [`decode`](Self::decode).
     fn decode_metadata(&self, bytes: &[u8]) -> Result<T, String> {
         decode_metadata(bytes)
+    }
+
+    /// Splits a stored object into its metadata and the JSON of its other fields, which begins with
+    /// a comma. None if a response does not contain them as they are stored.
+    fn split(&self, _value: &Bytes) -> Option<(ObjectMeta, Bytes)> {
+        None
+    }
+
+    /// Decodes the metadata of a stored object and the fields that the columns of its table show.
+    /// Other fields may be skipped.
+    ///
+    /// # Errors
+    /// The errors of [`decode`](Self::decode).
+    fn decode_columns(&self, bytes: &[u8]) -> Result<T, String> {
+        self.decode(bytes)
     }
 }
 

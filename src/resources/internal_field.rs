@@ -6,7 +6,7 @@
 //! are objects of versions before the field existed.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::machinery::json;
 
@@ -29,6 +29,19 @@ pub(super) fn decode<F: DeserializeOwned + Default>(name: &str, bytes: &[u8]) ->
     };
     let field = serde_json::Deserializer::from_slice(rest).into_iter().next();
     field.ok_or("the internal field is truncated")?.map_err(|why| why.to_string())
+}
+
+/// The position of the first field of the object in a stored form, after the internal field if there
+/// is one.
+pub(super) fn end(name: &str, bytes: &[u8]) -> Option<usize> {
+    let start = start(name);
+    let Some(rest) = bytes.strip_prefix(start.as_bytes()) else {
+        return Some(1);
+    };
+    let mut values = serde_json::Deserializer::from_slice(rest).into_iter::<IgnoredAny>();
+    values.next()?.ok()?;
+    let end = start.len() + values.byte_offset();
+    (bytes.get(end) == Some(&b',')).then_some(end + 1)
 }
 
 /// The first bytes of a stored form with this field.

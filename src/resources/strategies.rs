@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+use memchr::memmem;
+use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::limit_ranges::LimitRanges;
@@ -18,7 +21,8 @@ use crate::domain::tag_source::StreamKey;
 use crate::domain::{image_signatures, image_strategy, limits, names, proof, unproved, validate};
 use crate::machinery::json;
 use crate::meta::protobuf::UnknownFields;
-use crate::meta::{Kind, Time, field, path_segment_errors};
+use crate::meta::{Kind, ObjectMeta, Time, field, path_segment_errors};
+use crate::registry::list::stored_parts;
 use crate::registry::metadata;
 use crate::registry::permission::Permission;
 use crate::registry::strategy::{
@@ -142,6 +146,34 @@ impl Strategy<Image> for ImageStrategy {
                 Ok(Image { metadata, ..Image::default() })
             }
         }
+    }
+
+    fn split(&self, value: &Bytes) -> Option<(ObjectMeta, Bytes)> {
+        /// A field that responses contain even if it was not stored.
+        const VERSION_OF_METADATA: &[u8] = br#","dockerImageMetadataVersion":""#;
+        if self.stored_form == StoredForm::OpenShift {
+            return None;
+        }
+        let start = internal_field::end(EVIDENCE, value)?;
+        let (metadata, others) = stored_parts::split(value, start)?;
+        memmem::find(&others, VERSION_OF_METADATA)?;
+        Some((metadata, others))
+    }
+
+    fn decode_columns(&self, bytes: &[u8]) -> Result<Image, String> {
+        /// The fields in the table of images. The others are nearly all of the bytes.
+        #[derive(Default, Deserialize)]
+        #[serde(rename_all = "camelCase", default)]
+        struct ShownFields {
+            metadata: ObjectMeta,
+            docker_image_reference: String,
+        }
+        if self.stored_form == StoredForm::OpenShift {
+            return self.decode(bytes);
+        }
+        let shown = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+        let ShownFields { metadata, docker_image_reference } = shown;
+        Ok(Image { metadata, docker_image_reference, ..Image::default() })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use serde_json::json;
 
-use crate::fixtures::{digest, image, mapping, stream};
+use crate::fixtures::{self, digest, image, mapping, stream};
 use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, request};
 use crate::support::client::{Answer, Request};
 
@@ -204,6 +204,32 @@ async fn images_are_read_alone_and_through_their_stream() {
     );
     assert_eq!(layers.one(3).text(1), name);
     of_kind(&api.ask(ask("GET", &format!("{STREAMS}/s/secrets"))).await, 200, V1, "SecretList");
+}
+
+/// Items come from the stored JSON, and single objects from the decoded one. Their bytes are equal.
+#[tokio::test]
+async fn items_of_a_large_list_equal_single_images() {
+    let api = Api::start().await;
+    for number in 0..9 {
+        let mut sent = image(&digest(&number.to_string()));
+        sent["metadata"]["labels"] =
+            json!({"b": "1", "a": "2", "even": (number % 2 == 0).to_string()});
+        sent["metadata"]["annotations"] = json!({"text": "x".repeat(20_000)});
+        sent["dockerImageMetadata"] =
+            json!({"Id": "<id>", "Size": 7, "Config": {"Env": [null, "A=1"]}});
+        api.post("images", &sent).await.is(201);
+    }
+    for query in ["", "?limit=8", "?labelSelector=even%3Dtrue", "?limit=2"] {
+        let list = api.ask(ask("GET", &format!("images{query}"))).await;
+        let list = of_kind(&list, 200, V1, "ImageList");
+        let same = api.get(&format!("images{query}")).await.is(200);
+        let names = fixtures::names(&same);
+        assert_eq!(list.all(2).len(), names.len(), "{query}");
+        for (item, name) in list.all(2).iter().zip(names) {
+            let alone = api.ask(ask("GET", &format!("images/{name}"))).await;
+            assert!(*item == of_kind(&alone, 200, V1, "Image"), "{name} in {query}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -88,13 +88,13 @@ impl<W: ObjectStream> ListResponse<W> {
     /// Appends items until the chunk is large enough or the list ends.
     async fn fill(&mut self, chunk: &mut Vec<u8>) -> Result<(), Status> {
         while chunk.len() <= GZIP_THRESHOLD_BYTES {
-            let object = if self.left == Some(0) { None } else { self.objects.next().await? };
-            let Some(object) = object else {
+            let item = if self.left == Some(0) { None } else { self.objects.next_item().await? };
+            let Some(item) = item else {
                 self.stage = ListStage::End;
                 break;
             };
             self.left = self.left.map(|left| left - 1);
-            self.writer.object(&object, chunk)?;
+            self.writer.item(&item, chunk)?;
         }
         Ok(())
     }
@@ -115,14 +115,14 @@ impl<W: ObjectStream> ListResponse<W> {
     /// The size of the items that are not encoded yet. Each is encoded and dropped, and encoded
     /// again when it is sent, so that memory does not depend on the length of the list.
     async fn measure(&mut self) -> Result<usize, Status> {
-        let (mut ahead, mut length, mut item) = (self.objects.clone(), 0, Vec::new());
+        let (mut ahead, mut length, mut encoded) = (self.objects.clone(), 0, Vec::new());
         let mut left = self.left.unwrap_or(usize::MAX);
         while left > 0
-            && let Some(object) = ahead.next().await?
+            && let Some(item) = ahead.next_item().await?
         {
-            item.clear();
-            self.writer.object(&object, &mut item)?;
-            length += item.len();
+            encoded.clear();
+            self.writer.item(&item, &mut encoded)?;
+            length += encoded.len();
             left -= 1;
         }
         Ok(length)

@@ -9,6 +9,8 @@ use crate::machinery::group_version::GroupVersion;
 use crate::machinery::json;
 use crate::meta::protobuf::PARTIAL_OBJECT_METADATA;
 use crate::meta::{Kind, ListMeta, Status};
+use crate::registry::list::object_stream::ListItem;
+use crate::registry::object_store::unreadable;
 
 /// A writer for a list whose objects arrive one by one.
 pub(crate) struct ListWriter<T: 'static> {
@@ -99,22 +101,35 @@ impl<T: Kind> ListWriter<T> {
         self.encoder.begin(&self.envelope(metadata), length, out)
     }
 
-    /// Appends an object.
+    /// Appends an item.
     ///
     /// # Errors
-    /// 500 for an object that YAML or protobuf cannot represent.
-    pub(super) fn object(&mut self, object: &T, out: &mut Vec<u8>) -> Result<(), Status> {
+    /// 500 for an object that YAML or protobuf cannot represent, or that cannot be read.
+    pub(super) fn item(&mut self, item: &ListItem<T>, out: &mut Vec<u8>) -> Result<(), Status> {
         self.compact.clear();
-        match &self.form {
-            ItemForm::Objects => json::encode_into(object, &mut self.compact),
-            ItemForm::Metadata => {
-                table::encode_metadata(object, self.meta_version, &mut self.compact)
+        match (&self.form, item) {
+            (ItemForm::Objects, ListItem::Object(object)) => {
+                json::encode_into(&**object, &mut self.compact)
             }
-            ItemForm::Rows(table) => table.row(object, &mut self.compact),
+            (ItemForm::Objects, ListItem::Stored(parts)) => parts.encode_into(&mut self.compact),
+            (ItemForm::Metadata, ListItem::Object(object)) => {
+                table::encode_metadata(&**object, self.meta_version, &mut self.compact)
+            }
+            (ItemForm::Rows(table), ListItem::Object(object)) => {
+                table.row(object, &mut self.compact)
+            }
+            (ItemForm::Metadata | ItemForm::Rows(_), ListItem::Stored(_)) => {
+                return Err(Status::hidden("a list of other objects has stored ones"));
+            }
         }
         let delimiter = if self.has_items { b',' } else { b'[' };
         self.has_items = true;
-        self.encoder.item(delimiter, &self.compact, out)?;
+        self.encoder.item(delimiter, &self.compact, out).map_err(|status| match item {
+            ListItem::Object(_) => status,
+            ListItem::Stored(parts) => {
+                unreadable(&parts.key, &status.hidden.unwrap_or(status.message))
+            }
+        })?;
         if self.compact.capacity() > MAX_KEPT_BYTES {
             self.compact = Vec::new();
         }

@@ -8,3 +8,4 @@
 pub mod entries;
 pub mod object_stream;
 pub mod stored_objects;
+pub mod stored_parts;

@@ -2,7 +2,17 @@
 
 use std::future::Future;
 
+use super::stored_parts::StoredParts;
 use crate::meta::{Kind, ListMeta, Status};
+
+/// An object of a list.
+#[derive(Debug)]
+pub enum ListItem<T> {
+    /// A decoded object.
+    Object(Box<T>),
+    /// An object in parts, of which only the metadata are decoded.
+    Stored(Box<StoredParts>),
+}
 
 /// The objects of a list in order, at one revision. Clones advance independently.
 pub trait ObjectStream: Clone + Send + Sync + 'static {
@@ -15,6 +25,16 @@ pub trait ObjectStream: Clone + Send + Sync + 'static {
     /// Store failures, objects that cannot be decoded, and an unavailable revision at the first
     /// object.
     fn next(&mut self) -> impl Future<Output = Result<Option<Self::Item>, Status>> + Send;
+
+    /// Returns the next object in the form that takes the least work; none at the end.
+    ///
+    /// # Errors
+    /// The errors of [`ObjectStream::next`].
+    fn next_item(
+        &mut self,
+    ) -> impl Future<Output = Result<Option<ListItem<Self::Item>>, Status>> + Send {
+        async { Ok(self.next().await?.map(|object| ListItem::Object(Box::new(object)))) }
+    }
 
     /// The metadata of the list without `continue` and `remainingItemCount`. Valid after the first
     /// read.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::entries::{Entries, EntryCost};
-use super::object_stream::{ListPage, ObjectStream};
+use super::object_stream::{ListItem, ListPage, ObjectStream};
+use super::stored_parts::StoredParts;
 use crate::machinery::selector::Selector;
 use crate::meta::{Kind, ListMeta, Status};
 use crate::registry::actor::Actor;
@@ -14,6 +15,7 @@ use crate::registry::page::{self, PageOptions};
 use crate::registry::strategy::Strategy;
 use crate::registry::verbs::{List, Scope};
 use crate::registry::workload::Workload;
+use crate::store::Entry;
 
 /// The stored objects that a selector matches, in the order of their keys.
 pub struct StoredObjects<T, S> {
@@ -44,10 +46,40 @@ impl<T: Kind, S: Strategy<T>> StoredObjects<T, S> {
         self.entries.peek().await.map(|_| ())
     }
 
+    /// Decodes an object; none if it is not selected.
+    fn decode_selected(&self, entry: &Entry) -> Result<Option<T>, Status> {
+        let strategy = self.store.strategy();
+        let mut object = match self.content {
+            ListContent::Whole | ListContent::Stored => self.store.decode(entry)?,
+            ListContent::Columns => self.store.decode_columns(entry)?,
+            ListContent::Metadata => self.store.decode_metadata(entry)?,
+        };
+        if !self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
+            return Ok(None);
+        }
+        strategy.decorate(&mut object);
+        Ok(Some(object))
+    }
+
+    /// Decodes only the metadata of an object whose other fields are sent as they are stored; none
+    /// if they must be decoded.
+    fn split(&self, entry: &Entry) -> Option<StoredParts> {
+        if self.content == ListContent::Stored { self.store.split(entry) } else { None }
+    }
+
+    /// Returns true if the selector, which is about metadata only, matches an object.
+    fn selects(&self, parts: &StoredParts) -> bool {
+        self.selector.selects(&parts.metadata, |_| String::new())
+    }
+
     /// Decodes only the metadata, unless the selector needs other fields.
     pub(crate) fn metadata_only(self) -> Self {
-        let content =
-            if self.selector.is_about_metadata() { ListContent::Metadata } else { self.content };
+        self.with_content(ListContent::Metadata)
+    }
+
+    /// Decodes only this content, unless the selector needs other fields.
+    fn with_content(self, content: ListContent) -> Self {
+        let content = if self.selector.is_about_metadata() { content } else { self.content };
         Self { content, ..self }
     }
 }
@@ -65,16 +97,26 @@ impl<T: Kind, S: Strategy<T>> ObjectStream for StoredObjects<T, S> {
     type Item = T;
 
     async fn next(&mut self) -> Result<Option<T>, Status> {
-        let strategy = self.store.strategy();
         while let Some(entry) = self.entries.next().await? {
-            let mut object = match self.content {
-                ListContent::Whole => self.store.decode(&entry)?,
-                ListContent::Metadata => self.store.decode_metadata(&entry)?,
-            };
-            if self.selector.selects(object.metadata(), |name| strategy.field(&object, name)) {
-                strategy.decorate(&mut object);
+            if let Some(object) = self.decode_selected(&entry)? {
                 self.last = Some(entry.key.as_str().to_owned());
                 return Ok(Some(object));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn next_item(&mut self) -> Result<Option<ListItem<T>>, Status> {
+        while let Some(entry) = self.entries.next().await? {
+            let item = match self.split(&entry) {
+                Some(parts) => self.selects(&parts).then(|| ListItem::Stored(Box::new(parts))),
+                None => {
+                    self.decode_selected(&entry)?.map(|object| ListItem::Object(Box::new(object)))
+                }
+            };
+            if item.is_some() {
+                self.last = Some(entry.key.as_str().to_owned());
+                return Ok(item);
             }
         }
         Ok(None)
@@ -161,11 +203,12 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
         let is_about_metadata = selector.is_about_metadata();
         let cost: EntryCost = match content {
             ListContent::Metadata if is_about_metadata => Workload::cost_of_metadata,
-            ListContent::Metadata | ListContent::Whole => Workload::cost_of_object,
+            ListContent::Metadata
+            | ListContent::Columns
+            | ListContent::Stored
+            | ListContent::Whole => Workload::cost_of_object,
         };
         let objects = StoredObjects::new(self, entries.charged_to(load, cost), selector);
-        let objects =
-            if content == ListContent::Metadata { objects.metadata_only() } else { objects };
-        Ok(ListPage { objects, limit })
+        Ok(ListPage { objects: objects.with_content(content), limit })
     }
 }

@@ -4,8 +4,9 @@ use bytes::Bytes;
 
 use super::*;
 use crate::api::{NamedTagEventList, TagEvent};
+use crate::registry::list::stored_parts::StoredParts;
 use crate::resources::catalog::{Catalog, StorageLimits};
-use crate::store::{self, Entry, Revision};
+use crate::store::{self, Entry, Key, Revision};
 
 #[test]
 fn stored_streams_decode_to_themselves() {
@@ -164,4 +165,73 @@ fn versions_of_a_large_stream_share_their_histories() {
     let small = stream_of(5);
     let read = catalog.streams.decode(&stored(&catalog, &small)).unwrap();
     assert_eq!(shared(&small, &read), 0, "small streams are decoded");
+}
+
+const IMAGE: &str = r#"{
+        "metadata": {
+            "name": "i", "uid": "u", "resourceVersion": "5", "labels": {"b": "<1>", "a": "2"},
+            "annotations": {"a<b>&": "\u2028\u0000\""},
+            "managedFields": [{"manager": "m", "fieldsV1": {"f:spec": {"k:{\"name\":\"<\"}": {}}}}]
+        },
+        "dockerImageReference": "r/<i>",
+        "dockerImageMetadata": {"Id": "x", "Created": "2026-01-02T03:04:05Z", "Unknown": [1],
+            "Config": {"Env": ["A=<b>", null], "Labels": {"z": "1", "y": "2"}, "ExposedPorts": {"8080/tcp": {}}}},
+        "dockerImageManifest": "{\"schemaVersion\": 2}",
+        "dockerImageLayers": [{"name": "l", "size": 7, "mediaType": "t"}],
+        "signatures": [{"metadata": {"name": "i@s"}, "type": "t", "content": "AA=="}],
+        "dockerImageConfig": "{\"architecture\": \"\u00e9\"}"
+    }"#;
+
+/// Images in all stored forms of this layout.
+fn stored_images() -> Vec<Image> {
+    let value = serde_json::from_str(IMAGE).unwrap();
+    let image: Image = crate::machinery::value::from_value(value).unwrap();
+    let evidence = [Evidence::default(), Evidence::authority()];
+    evidence.map(|evidence| Image { evidence, ..image.clone() }).into()
+}
+
+#[test]
+fn split_image_has_the_json_of_the_decoded_one() {
+    let strategy = ImageStrategy::default();
+    for image in stored_images() {
+        let value = Bytes::from(strategy.encode(&image));
+        let (mut metadata, others) = strategy.split(&value).expect("the form is known");
+        let mut decoded = strategy.decode(&value).unwrap();
+        for metadata in [&mut metadata, &mut decoded.metadata] {
+            metadata.resource_version = "12".into();
+        }
+        let key = Key::new("/image.openshift.io/images/i");
+        let mut json = Vec::new();
+        StoredParts { key, metadata, others }.encode_into(&mut json);
+        assert_eq!(String::from_utf8(json), String::from_utf8(json::encode(&decoded)));
+    }
+}
+
+#[test]
+fn image_whose_json_lacks_a_field_of_responses_is_not_split() {
+    let strategy = ImageStrategy::default();
+    for text in [
+        r#"{"metadata":{"name":"i"},"dockerImageReference":"r"}"#,
+        r#"{"dockerImageReference":"r","metadata":{},"dockerImageMetadataVersion":"1.0"}"#,
+        r#"{"metadata":{"name":"i","dockerImageMetadataVersion":"1.0"}"#,
+        r#"{"evidence":{"proof":"full"}"#,
+        r#"{"metadata":{"#,
+        "",
+    ] {
+        assert_eq!(strategy.split(&Bytes::from(text)), None, "{text}");
+    }
+}
+
+#[test]
+fn columns_of_an_image_have_the_fields_of_the_table() {
+    let strategy = ImageStrategy::default();
+    for image in stored_images() {
+        let value = strategy.encode(&image);
+        let whole = strategy.decode(&value).unwrap();
+        let columns = strategy.decode_columns(&value).unwrap();
+        assert_eq!(
+            (columns.metadata, columns.docker_image_reference),
+            (whole.metadata, whole.docker_image_reference)
+        );
+    }
 }
