@@ -14,12 +14,11 @@ use std::task::{Context, Poll, ready};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Maximum number of bytes that wait to be sent.
-const MAX_WAITING: usize = 64 << 10;
+/// Maximum number of bytes that wait to be sent. The buffer exists only while bytes wait, because
+/// idle connections are many, and the allocator keeps buffers of this size at hand.
+const MAX_WAITING: usize = 32 << 10;
 /// Size of a write that is passed on without a copy, in bytes.
 const LARGE_WRITE: usize = 16 << 10;
-/// Capacity that is kept while no bytes wait, in bytes. Idle connections are many.
-const MAX_KEPT: usize = 1 << 10;
 
 /// A stream that joins small writes. Clones share it.
 pub(super) struct JoinedWrites<T>(Arc<Mutex<Shared<T>>>);
@@ -56,11 +55,7 @@ impl<T: AsyncWrite + Unpin> JoinedWrites<T> {
             return;
         }
         match shared.poll_send(cx) {
-            Poll::Ready(Ok(())) => {
-                if shared.waiting.capacity() > MAX_KEPT {
-                    shared.waiting = Vec::new();
-                }
-            }
+            Poll::Ready(Ok(())) => shared.waiting = Vec::new(),
             Poll::Ready(Err(error)) => {
                 shared.error = Some(error);
                 cx.waker().wake_by_ref();
@@ -136,6 +131,9 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for JoinedWrites<T> {
         }
         if size >= LARGE_WRITE {
             return Pin::new(&mut shared.stream).poll_write_vectored(cx, pieces);
+        }
+        if shared.waiting.capacity() == 0 {
+            shared.waiting.reserve_exact(MAX_WAITING);
         }
         pieces.iter().for_each(|piece| shared.waiting.extend_from_slice(piece));
         Poll::Ready(Ok(size))
