@@ -22,7 +22,7 @@ mod packed_text;
 
 use std::borrow::Cow;
 
-use self::earlier::SplitJson;
+use self::earlier::{EarlierView, SplitJson};
 use self::packed_text::PackedText;
 use crate::api::{GROUP, Image};
 use crate::domain::{image_metadata, presentable, unproved};
@@ -183,7 +183,9 @@ impl<'a> PackedView<'a> {
         let (header, body) = bytes
             .split_first_chunk::<HEADER_BYTES>()
             .ok_or("the view is shorter than its header")?;
-        let [OPEN | CLOSED, content, created] = header else { return earlier::read(bytes) };
+        let [OPEN | CLOSED, content, created] = header else {
+            return earlier::read(bytes).map(Self::from);
+        };
         let (created, body) =
             body.split_at_checked(usize::from(*created)).ok_or("the creation time is truncated")?;
         let json = PackedJson::Text(PackedText::read(body)?);
@@ -193,6 +195,14 @@ impl<'a> PackedView<'a> {
             _ => return Err("the content of the view is unknown"),
         };
         Ok(Self { created, content })
+    }
+}
+
+impl<'a> From<EarlierView<'a>> for PackedView<'a> {
+    fn from(EarlierView { created, is_status, json }: EarlierView<'a>) -> Self {
+        let json = PackedJson::Split(json);
+        let content = if is_status { ViewContent::Error(json) } else { ViewContent::Image(json) };
+        Self { created, content }
     }
 }
 

@@ -12,8 +12,6 @@
 
 use lz4_flex::block;
 
-use super::{PackedJson, PackedView, ViewContent};
-
 pub(super) const OPEN: u8 = 2;
 const CLOSED: u8 = 3;
 const NO_VIEW: u32 = u32::MAX;
@@ -22,6 +20,14 @@ const NO_VIEW: u32 = u32::MAX;
 const HEADER_BYTES: usize = 10;
 /// The maximum compression ratio of LZ4.
 pub(super) const MAX_LZ4_RATIO: usize = 255;
+
+/// The parts of a row.
+pub(super) struct EarlierView<'a> {
+    pub(super) created: &'a [u8],
+    /// True if the JSON is that of a Status.
+    pub(super) is_status: bool,
+    pub(super) json: SplitJson<'a>,
+}
 
 /// JSON that is split at the resourceVersion.
 #[derive(Debug)]
@@ -36,7 +42,7 @@ pub(in crate::resources) struct SplitJson<'a> {
 ///
 /// # Errors
 /// A sentence for the log if the row is damaged.
-pub(super) fn read(bytes: &[u8]) -> Result<PackedView<'_>, &'static str> {
+pub(super) fn read(bytes: &[u8]) -> Result<EarlierView<'_>, &'static str> {
     let (numbers, body) =
         bytes.split_first_chunk::<HEADER_BYTES>().ok_or("the view is shorter than its header")?;
     let [OPEN | CLOSED, created, lengths @ ..] = numbers else {
@@ -53,9 +59,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<PackedView<'_>, &'static str> {
     if length > compressed.len().saturating_mul(MAX_LZ4_RATIO) {
         return Err("the view is longer than its compressed form allows");
     }
-    let json = PackedJson::Split(SplitJson { head: start, length, compressed });
-    let content = if head == NO_VIEW { ViewContent::Error(json) } else { ViewContent::Image(json) };
-    Ok(PackedView { created, content })
+    let json = SplitJson { head: start, length, compressed };
+    Ok(EarlierView { created, is_status: head == NO_VIEW, json })
 }
 
 impl SplitJson<'_> {
@@ -83,7 +88,6 @@ impl SplitJson<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Revision;
 
     fn row(head: u32, parts: [&[u8]; 2], rest: &[u8]) -> Vec<u8> {
         let [created, start] = parts;
@@ -95,15 +99,15 @@ mod tests {
     #[test]
     fn rows_of_earlier_versions_are_readable() {
         let bytes = row(3, [b"2020", b"abc"], b"-rest");
-        let view = read(&bytes).unwrap();
-        let ViewContent::Image(json) = view.content else { panic!("it has an image") };
+        let EarlierView { created, is_status, json } = read(&bytes).unwrap();
         let mut out = Vec::new();
-        json.write_image(Revision(70), &mut out).unwrap();
-        assert_eq!((view.created, &out[..], json.length()), (&b"2020"[..], &b"abc70-rest"[..], 8));
+        json.write(b"70", &mut out).unwrap();
+        assert_eq!((created, is_status, json.length()), (&b"2020"[..], false, 8));
+        assert_eq!(out, b"abc70-rest");
         let bytes = row(NO_VIEW, [b"", b""], b"{}");
-        let ViewContent::Error(json) = read(&bytes).unwrap().content else { panic!("it has none") };
+        let EarlierView { is_status, json, .. } = read(&bytes).unwrap();
         let mut out = Vec::new();
-        json.write_status(&mut out).unwrap();
-        assert_eq!(out, b"{}");
+        json.write(b"", &mut out).unwrap();
+        assert_eq!((is_status, &out[..]), (true, &b"{}"[..]));
     }
 }
