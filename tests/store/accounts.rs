@@ -14,7 +14,7 @@ use imagestream_apiserver::store::{
 use redb::{Database, TableDefinition};
 use tempfile::TempDir;
 
-use crate::embedded_lab::options;
+use crate::embedded_lab::{incompressible, options};
 use crate::folder::set_format;
 use crate::harness::{delete, key, put, within};
 
@@ -35,7 +35,7 @@ fn usage(store: &Embedded, name: &str) -> (u64, u64) {
 
 /// Value of this number of bytes under a key of two bytes.
 fn sized(at: &str, bytes: usize) -> Change {
-    Change::Put(key(at), vec![b'x'; bytes - at.len()].into())
+    Change::Put(key(at), incompressible(bytes - at.len()))
 }
 
 async fn attempt(

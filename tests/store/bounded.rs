@@ -8,7 +8,6 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{DATA_FILE, Embedded, Options};
 use imagestream_apiserver::store::{Change, Revision, Txn};
 use tempfile::TempDir;
@@ -117,10 +116,15 @@ async fn update(store: &Arc<dyn TestStore>, updates: u64, kept: Option<u64>) -> 
 }
 
 async fn update_one(store: &Arc<dyn TestStore>, n: u64) -> Duration {
-    let value = Bytes::from(vec![u8::try_from(n).unwrap(); usize::try_from(BYTES).unwrap()]);
+    // Bytes that cannot be compressed.
+    let mut value = vec![0; usize::try_from(BYTES).unwrap()];
+    fastrand::fill(&mut value);
     let start = Instant::now();
     store
-        .commit(Txn { changes: vec![Change::Put(key(&format!("/{n}")), value)], ..Txn::default() })
+        .commit(Txn {
+            changes: vec![Change::Put(key(&format!("/{n}")), value.into())],
+            ..Txn::default()
+        })
         .await
         .unwrap();
     start.elapsed()

@@ -198,12 +198,20 @@ fn saved(backup: &dyn Backup, all: &[Entry], at: usize) -> usize {
     all.len() - entries.len()
 }
 
-/// A store of 60 values of different sizes, with history and deleted keys. Returns its entries.
+/// A store of 60 values of different sizes, with history and deleted keys. Half of the values can be
+/// compressed. Returns its entries.
 async fn stored_values(dir: &TempDir) -> Vec<Entry> {
     let store = open(options(dir));
     let name = |n: usize| format!("/key/{n:03}");
-    let value =
-        |n: usize, round: u8| Bytes::from(vec![u8::try_from(n).unwrap() ^ round; 30 + n * n]);
+    let value = |n: usize, round: u64| {
+        let mut random = fastrand::Rng::with_seed(n as u64 + round);
+        let mut bytes: Vec<u8> = (0..30 + n * n).map(|_| random.u8(..)).collect();
+        if n % 2 == 1 {
+            bytes.iter_mut().step_by(2).for_each(|byte| *byte = b'0');
+            bytes.iter_mut().skip(1).step_by(2).for_each(|byte| *byte = b'0' + *byte % 3);
+        }
+        Bytes::from(bytes)
+    };
     for n in 0..60 {
         store.make(vec![Change::Put(key(&name(n)), value(n, 64))]).await;
     }

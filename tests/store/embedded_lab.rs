@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
 use tempfile::TempDir;
 
@@ -34,4 +35,11 @@ impl Lab for EmbeddedLab {
 /// Options without a wait for the lock of the folder.
 pub(crate) fn options(dir: &TempDir) -> Options {
     Options { lock_timeout: Duration::ZERO, ..Options::new(dir.path()) }
+}
+
+/// A value of this length that the store cannot compress.
+pub(crate) fn incompressible(length: usize) -> Bytes {
+    let mut bytes = vec![0; length];
+    fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
+    bytes.into()
 }

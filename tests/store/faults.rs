@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
 use imagestream_apiserver::store::embedded::{Embedded, Options};
 use imagestream_apiserver::store::{
     At, Change, Event, Incident, Lookup, Observer, Outcome, Revision, StoreError, StoreHealth, Txn,
@@ -14,7 +13,7 @@ use imagestream_apiserver::store::{
 use tempfile::TempDir;
 
 use crate::disk::{Disk, Operation};
-use crate::embedded_lab::options;
+use crate::embedded_lab::{incompressible, options};
 use crate::harness::{Steps, TestStore, brief, key, next, put, within};
 
 /// Store on a disk with error injection.
@@ -44,7 +43,7 @@ impl Ill {
     }
 
     async fn attempt(&self, at: &str, value: usize) -> Result<Outcome, StoreError> {
-        let change = Change::Put(key(at), Bytes::from(vec![7; value]));
+        let change = Change::Put(key(at), incompressible(value));
         within(self.store.commit(Txn { guards: vec![], changes: vec![change], ..Txn::default() }))
             .await
     }
@@ -53,7 +52,11 @@ impl Ill {
     async fn cold() -> Self {
         let ill = Self::with(|options| Options { cache_bytes: 0, ..options });
         ill.store
-            .make((0..200).map(|n| put(&format!("/filler/{n}"), &"x".repeat(3000))).collect())
+            .make(
+                (0..200)
+                    .map(|n| Change::Put(key(&format!("/filler/{n}")), incompressible(3000)))
+                    .collect(),
+            )
             .await;
         ill
     }

@@ -108,21 +108,21 @@ fn a_truncated_file_is_refused_as_corrupt() {
 fn a_newer_format_is_refused_by_its_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(options(&dir)));
-    set_format(&dir.path().join(DATA_FILE), 4);
+    set_format(&dir.path().join(DATA_FILE), 5);
     let refused = refuse(options(&dir));
     match &refused {
-        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (4, 3)),
+        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (5, 4)),
         other => panic!("{other}"),
     }
     let text = refused.to_string();
     let version = concat!("version ", env!("CARGO_PKG_VERSION"));
     for part in
-        ["has format 4", version, "formats up to 3", "the version that wrote it", "store restore"]
+        ["has format 5", version, "formats up to 4", "the version that wrote it", "store restore"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
     // The refusal has changed nothing: the version that wrote the file opens it.
-    set_format(&dir.path().join(DATA_FILE), 3);
+    set_format(&dir.path().join(DATA_FILE), 4);
     drop(open(options(&dir)));
 }
 
@@ -312,7 +312,7 @@ async fn compaction_leaves_nothing_behind_but_the_present() {
     drop(store);
     assert_eq!(
         rows(&dir.path().join(DATA_FILE)),
-        [("current", 40), ("history", 0), ("log", 0), ("values", 40)]
+        [("current", 40), ("history", 0), ("log", 0), ("packed", 40)]
     );
 }
 
@@ -333,7 +333,7 @@ async fn a_compaction_that_was_cut_off_is_finished_by_the_next() {
     drop(store);
     assert_eq!(
         rows(&dir.path().join(DATA_FILE)),
-        [("current", 100), ("history", 0), ("log", 0), ("values", 100)]
+        [("current", 100), ("history", 0), ("log", 0), ("packed", 100)]
     );
 }
 
@@ -346,5 +346,5 @@ fn rows(path: &Path) -> [(&'static str, u64); 4] {
         let table = txn.list_tables().unwrap().find(|table| table.name() == name).unwrap();
         txn.open_untyped_table(table).unwrap().len().unwrap()
     };
-    ["current", "history", "log", "values"].map(|name| (name, count(name)))
+    ["current", "history", "log", "packed"].map(|name| (name, count(name)))
 }

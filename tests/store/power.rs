@@ -25,7 +25,7 @@ use imagestream_apiserver::store::{
 use redb::Builder;
 
 use crate::disk::{Disk, Operation, Written};
-use crate::embedded_lab::options;
+use crate::embedded_lab::{incompressible, options};
 use crate::harness::{Steps, TestStore, key, next, put, within};
 
 /// Number of transactions of a workload.
@@ -198,10 +198,18 @@ fn transaction(dice: &mut Dice, present: &State, step: usize) -> Txn {
         txn.changes.push(if dice.one_in(4) {
             Change::Delete(key(&name))
         } else {
-            Change::Put(key(&name), Bytes::from(vec![u8::try_from(step).unwrap(); size]))
+            Change::Put(key(&name), value(dice, step, size))
         });
     }
     txn
+}
+
+/// A value of a step. Half of them are compressed.
+fn value(dice: &mut Dice, step: usize, size: usize) -> Bytes {
+    if dice.one_in(2) {
+        return Bytes::from(vec![u8::try_from(step).unwrap(); size]);
+    }
+    [&[u8::try_from(step).unwrap()][..], &incompressible(size)].concat().into()
 }
 
 async fn compact(

@@ -12,8 +12,8 @@ use imagestream_apiserver::store::{
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use crate::embedded_lab::options;
-use crate::harness::{Steps, TestStore, delete, put, within};
+use crate::embedded_lab::{incompressible, options};
+use crate::harness::{Steps, TestStore, delete, key, put, within};
 
 /// Values after all visits, and the number of starts.
 #[derive(Default)]
@@ -140,7 +140,7 @@ async fn the_state_of_the_file_follows_what_is_written_and_compacted() {
     let before = place.disk_usage.file_stats().unwrap();
     assert_eq!(before.revision, before.compacted);
     let used = place.disk_usage.used_bytes().unwrap();
-    let latest = place.store.make(vec![put("/a/1", &"x".repeat(1 << 20))]).await;
+    let latest = place.store.make(vec![Change::Put(key("/a/1"), incompressible(1 << 20))]).await;
     place.finish();
     let after = place.disk_usage.file_stats().unwrap();
     assert_eq!((after.revision, after.compacted), (latest, before.compacted));

@@ -15,12 +15,16 @@ use crate::store::StoreError;
 use super::error::{damaged_row, store_error};
 use super::group::{Effect, Group};
 use super::layout::{Kind, Position, Record, RowCharge, Version, history_key};
-use super::read::version;
+use super::read::{decode_version, live, version};
 use super::values::RemovedRows;
 
 /// Changes that one step removes, or fewer if they have more values. Commits that share its group, or
 /// wait for it, take a few milliseconds at most.
 const STEP: usize = 200;
+/// Keys that one step of compression visits.
+const REPACK_KEYS: usize = 500;
+/// Bytes of the values that one step of compression moves. The last one may exceed it.
+const REPACK_BYTES: u64 = 1 << 20;
 
 /// Progress of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,9 +45,13 @@ struct Expired {
 }
 
 impl Group<'_> {
-    /// Removes the oldest changes up to the compaction point.
+    /// Removes the oldest changes up to the compaction point. After the last one, compresses values of
+    /// an earlier format.
     pub(super) fn compact_step(&mut self) -> Result<CompactProgress, StoreError> {
         let expired = self.expired()?;
+        if expired.is_empty() {
+            return self.repack_step();
+        }
         let mut values = 0;
         for record in &expired {
             if values >= STEP {
@@ -52,7 +60,7 @@ impl Group<'_> {
             values += self.remove(record)?.max(1);
             self.effect = Effect::Changed;
         }
-        Ok(if expired.len() < STEP { CompactProgress::Done } else { CompactProgress::More })
+        Ok(CompactProgress::More)
     }
 
     fn expired(&self) -> Result<Vec<Expired>, StoreError> {
@@ -97,5 +105,46 @@ impl Group<'_> {
         }
         self.log.remove(&record.at.encode()).map_err(store_error)?;
         Ok(values)
+    }
+
+    /// Compresses the next values of an earlier format, see [`super::repack`].
+    pub(super) fn repack_step(&mut self) -> Result<CompactProgress, StoreError> {
+        if !self.repacking.is_done && !self.values.has_earlier()? {
+            self.repacking.finish();
+        }
+        if self.repacking.is_done {
+            return Ok(CompactProgress::Done);
+        }
+        let limit = self.repacking.bytes_before + REPACK_BYTES;
+        let keys = self.next_keys()?;
+        let is_last = keys.len() < REPACK_KEYS;
+        for (key, at) in keys {
+            if self.repacking.bytes_before >= limit {
+                return Ok(CompactProgress::More);
+            }
+            if let Some(row) = at.map(|at| self.values.repack(&key, at)).transpose()?.flatten() {
+                self.reusable += row.before.saturating_sub(row.after);
+                self.effect = Effect::Changed;
+                self.repacking.add(row);
+            }
+            self.repacking.visited = key;
+        }
+        if is_last {
+            self.repacking.finish();
+        }
+        Ok(CompactProgress::More)
+    }
+
+    /// The next keys to visit for compression, with the positions of those that have a value.
+    fn next_keys(&self) -> Result<Vec<(Vec<u8>, Option<Position>)>, StoreError> {
+        let after = Bound::Excluded(&*self.repacking.visited);
+        let rows = self.current.range::<&[u8]>((after, Bound::Unbounded)).map_err(store_error)?;
+        rows.take(REPACK_KEYS)
+            .map(|row| {
+                let (key, row) = row.map_err(store_error)?;
+                let version = decode_version(key.value(), row.value())?;
+                Ok((key.value().to_owned(), live(version)))
+            })
+            .collect()
     }
 }

@@ -12,7 +12,7 @@ use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
 
 use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, VALUES};
+use super::layout::{ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, PACKED, VALUES};
 use super::space::Space;
 
 /// The data file of an open store.
@@ -39,7 +39,8 @@ impl DiskUsage for DataFile {
             Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
         }
         self.handle.read(|snapshot| {
-            Ok(bytes(&snapshot.table(VALUES)?)?
+            Ok(bytes(&snapshot.table(PACKED)?)?
+                + bytes(&snapshot.table(VALUES)?)?
                 + bytes(&snapshot.table(DELTAS)?)?
                 + bytes(&snapshot.table(LOG)?)?
                 + bytes(&snapshot.table(CURRENT)?)?

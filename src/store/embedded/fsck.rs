@@ -3,7 +3,7 @@
 //!
 //! Invariants besides the checksums:
 //!
-//! * `values` or `deltas` has exactly one row for each version in `current` and `history` that is a
+//! * `packed`, `deltas` or `values` has exactly one row for each version in `current` and `history` that is a
 //!   value, and one for each compacted version that one of these is a difference from;
 //! * `log` has a row, with the same key and kind, for each version after the compaction point, and
 //!   for each deletion that is the latest version of its key;

@@ -18,6 +18,7 @@ use super::layout::{
 };
 use super::ledger::{Ledger, LedgerChanges};
 use super::read::{latest, live, number, version};
+use super::repack::Repacking;
 use super::values::{CommittedValues, GroupValues};
 
 /// The tables of an open write transaction, with the revisions that it will commit.
@@ -33,6 +34,7 @@ pub(super) struct Group<'t> {
     compacted: Revision,
     /// Bytes of the file that compaction has freed and no value has taken since.
     pub(super) reusable: u64,
+    pub(super) repacking: Repacking,
     pub(super) buffer: Vec<u8>,
     pub(super) effect: Effect,
     /// The latest entry that refused a guard.
@@ -62,6 +64,7 @@ pub(super) struct Finished {
     /// The usage of every account that the group has changed.
     pub(super) accounts: HashMap<Account, AccountUsage>,
     pub(super) reusable: u64,
+    pub(super) repacking: Repacking,
     /// The large values of the group.
     pub(super) values: HashMap<Position, Bytes>,
 }
@@ -71,12 +74,14 @@ impl<'t> Group<'t> {
         txn: &'t WriteTransaction,
         ledger: &'t Ledger,
         committed: CommittedValues<'t>,
+        repacking: Repacking,
     ) -> Result<Self, StoreError> {
         let meta = txn.open_table(META).map_err(store_error)?;
         Ok(Self {
             revision: Revision(number(&meta, META_CURRENT)?),
             compacted: Revision(number(&meta, META_COMPACTED)?),
             reusable: number(&meta, META_REUSABLE)?,
+            repacking,
             meta,
             log: txn.open_table(LOG).map_err(store_error)?,
             values: GroupValues::open(txn, committed)?,
@@ -197,8 +202,8 @@ impl<'t> Group<'t> {
                 }
             }
         }
-        let values = self.values.into_written();
-        Ok(Finished { effect: self.effect, accounts, reusable: self.reusable, values })
+        let Self { effect, reusable, repacking, .. } = self;
+        Ok(Finished { effect, accounts, reusable, repacking, values: self.values.into_written() })
     }
 
     fn check(&mut self, guard: &Guard, refused: &mut Vec<Current>) -> Result<(), StoreError> {

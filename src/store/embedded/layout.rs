@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | `meta` | name | a number |
 //! | `log` | position | key, kind of the change, the replaced version and its charge; no value |
-//! | `values` | position | the value of this change, whole |
+//! | `packed` | position | the value of this change, compressed if that makes it smaller |
+//! | `values` | position | the same uncompressed, from formats before 4 |
 //! | `deltas` | position | a large value as the difference from the value that it replaced |
 //! | `current` | key | position and charge of the latest version; of a deletion until it is compacted |
 //! | `history` | key, NUL, revision | position of a replaced version until it is compacted |
@@ -13,8 +14,9 @@
 //! The log is separate from the values, so that compaction and a watcher of another prefix skip a
 //! change without reading its value. Numbers are big-endian, so that bytes sort like positions.
 //!
-//! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`, and
-//! formats 1 and 2 have no `deltas`. Their rows are valid in format 3.
+//! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`, formats
+//! 1 and 2 have no `deltas`, and formats 1 to 3 no `packed`. Their rows are valid in format 4, and
+//! [`super::repack`] moves their values to `packed`.
 //!
 //! redb does not verify what it reads, so every row begins with an XXH3 checksum of its key and its
 //! content. A row with a wrong checksum decodes to `None`.
@@ -29,7 +31,10 @@ pub(super) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("
 /// Changes in the order of their positions.
 pub(super) const LOG: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
     TableDefinition::new("log");
-/// The values of the versions that can still be read.
+/// The values of the versions that can still be read, see [`super::packed`].
+pub(super) const PACKED: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
+    TableDefinition::new("packed");
+/// The values that a format before 4 has stored.
 pub(super) const VALUES: TableDefinition<'_, &[u8; Position::BYTES], &[u8]> =
     TableDefinition::new("values");
 /// The values of some of these versions as differences, see [`super::values`].
@@ -54,7 +59,9 @@ pub(super) const META_REUSABLE: &str = "reusable";
 
 /// Version of this format. Every change of the format increments it. The table `meta` never
 /// changes, so that an older program can detect a newer file.
-pub(super) const FORMAT: u64 = 3;
+pub(super) const FORMAT: u64 = 4;
+/// The format before compression. Opening such a file converts it.
+pub(super) const FORMAT_WITHOUT_COMPRESSION: u64 = 3;
 /// The format before differences. Opening such a file converts it.
 pub(super) const FORMAT_WITHOUT_DELTAS: u64 = 2;
 /// The format before accounts. Opening such a file converts it.
@@ -254,6 +261,7 @@ impl<'a> Record<'a> {
 }
 
 /// Writes a row of `values`, which is [`CHECK`] bytes longer than the value.
+#[cfg(test)]
 pub(super) fn encode_value(key: &[u8], at: Position, value: &[u8], row: &mut [u8]) {
     row[CHECK..].copy_from_slice(value);
     seal(key, at, row);
@@ -269,7 +277,7 @@ pub(super) fn unverified_value(row: &[u8]) -> &[u8] {
     row.get(CHECK..).unwrap_or_default()
 }
 
-/// The checksum of a value that is stored as a difference.
+/// The checksum of a value that is stored in another form.
 pub(super) fn value_checksum(key: &[u8], at: Position, value: &[u8]) -> u64 {
     checksum(key, at, value)
 }

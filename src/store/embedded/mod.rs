@@ -25,6 +25,9 @@
 //! [`StoreHealth::failed`](super::StoreHealth::failed) resolves: the process should end. On a full
 //! disk, transactions are `Full` and reads continue.
 //!
+//! *Compression.* Values are compressed with LZ4, see `packed`. Those of a file of an earlier format
+//! are compressed during the first compaction, or by a defragmentation, see `repack`.
+//!
 //! *Large values.* A large value is stored as the difference from the one that it replaced, see
 //! `values`. The ones that were used last are in memory, see `recent_values`.
 //!
@@ -58,9 +61,11 @@ mod memory;
 mod new_place;
 mod open;
 mod options;
+mod packed;
 mod read;
 mod recent_values;
 mod recover;
+mod repack;
 mod restore;
 mod salvage;
 mod scan;

@@ -19,8 +19,9 @@ use super::backend::{FileBackend, FileOpener, Layered, StorageBackend};
 use super::copy_on_write::is_read_only;
 use super::error::{panicked, store_error};
 use super::layout::{
-    ACCOUNTS, CURRENT, DELTAS, FORMAT, FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS, HISTORY,
-    LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT, META_REUSABLE, VALUES, encode_number,
+    ACCOUNTS, CURRENT, DELTAS, FORMAT, FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_COMPRESSION,
+    FORMAT_WITHOUT_DELTAS, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT,
+    META_REUSABLE, PACKED, VALUES, encode_number,
 };
 use super::lock::{self, LockWait};
 use super::options::{DATA_FILE, Options};
@@ -31,7 +32,8 @@ const NEW_FILE: &str = "store.redb.new";
 /// The first bytes of every file of redb.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The formats that opening converts.
-const EARLIER_FORMATS: [u64; 2] = [FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS];
+const EARLIER_FORMATS: [u64; 3] =
+    [FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS, FORMAT_WITHOUT_COMPRESSION];
 /// The longest wait for the lock on a file that this process has just closed.
 const REOPEN_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -147,6 +149,7 @@ pub(super) fn initialise_backend(
             meta.insert(name, &encode_number(name, number)[..])?;
         }
         txn.open_table(LOG)?;
+        txn.open_table(PACKED)?;
         txn.open_table(VALUES)?;
         txn.open_table(DELTAS)?;
         txn.open_table(CURRENT)?;
@@ -287,11 +290,12 @@ fn check_format(path: &Path, database: Database) -> Result<Database, OpenError> 
 }
 
 /// Converts a file of an earlier format, in one transaction. Rows from before accounts belong to no
-/// account.
+/// account, and values from before compression are moved later, see [`super::repack`].
 fn upgrade(database: &Database, found: u64) -> Result<(), redb::Error> {
     let mut txn = database.begin_write()?;
     txn.set_quick_repair(true);
     txn.open_table(DELTAS)?;
+    txn.open_table(PACKED)?;
     {
         let mut meta = txn.open_table(META)?;
         if found == FORMAT_WITHOUT_ACCOUNTS {

@@ -23,12 +23,12 @@ use crate::store::{
 use super::error::store_error;
 use super::fsck;
 use super::layout::{
-    ACCOUNTS, CHECK, CURRENT, Kind, Latest, Position, RowCharge, VALUES, Version, encode_usage,
-    encode_value,
+    ACCOUNTS, CURRENT, Kind, Latest, PACKED, Position, RowCharge, Version, encode_usage,
 };
 use super::lock::LockWait;
 use super::open;
 use super::options::{DATA_FILE, Options, first_revision};
+use super::packed;
 
 /// Bytes of values in one transaction.
 const BATCH_BYTES: usize = 4 << 20;
@@ -119,7 +119,7 @@ fn batch<R: Read>(
     let mut read = 0;
     let mut state = Batch::More;
     {
-        let mut values = txn.open_table(VALUES).map_err(|error| failed(error.into()))?;
+        let mut values = txn.open_table(PACKED).map_err(|error| failed(error.into()))?;
         let mut current = txn.open_table(CURRENT).map_err(|error| failed(error.into()))?;
         while read < BATCH_BYTES {
             let Some(next) = archive.next_entry() else {
@@ -152,9 +152,7 @@ fn put(
     value: &[u8],
 ) -> Result<(), redb::Error> {
     let at = latest.version.at;
-    let mut row = values.insert_reserve(&at.encode(), value.len() + CHECK)?;
-    encode_value(key, at, value, row.as_mut());
-    drop(row);
+    values.insert(&at.encode(), &*packed::encode(key, at, value))?;
     let mut row = Vec::new();
     latest.encode(key, &mut row);
     current.insert(key, &*row)?;

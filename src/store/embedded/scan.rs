@@ -11,7 +11,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use redb::AccessGuard;
 use tokio::sync::watch as signal;
 
 use crate::store::{
@@ -20,7 +19,7 @@ use crate::store::{
 
 use super::error::{damaged_row, store_error};
 use super::handle::Handle;
-use super::layout::{self, CURRENT, HISTORY, LOG, Position, Record, Version, decode_value};
+use super::layout::{CURRENT, HISTORY, LOG, Position, Record, Version};
 use super::read::{Snapshot, before, decode_version, live};
 use super::values::Values;
 
@@ -190,11 +189,10 @@ struct ScannedValues<'a> {
     handle: &'a Handle,
 }
 
-/// A value, which may be damaged.
-enum ScannedValue<'a> {
-    Whole(AccessGuard<'a, &'static [u8]>),
-    Assembled(Bytes),
-    Lost,
+/// A value. That of a damaged one may be wrong, or empty.
+struct ScannedValue {
+    bytes: Bytes,
+    is_damaged: bool,
 }
 
 impl<'a> ScannedValues<'a> {
@@ -202,13 +200,13 @@ impl<'a> ScannedValues<'a> {
         Self { values: snapshot.values(), handle }
     }
 
-    fn read(&self, key: &str, at: Position) -> Result<ScannedValue<'a>, StoreError> {
-        Ok(match self.values.whole.get(&at.encode()).map_err(store_error)? {
-            Some(row) => ScannedValue::Whole(row),
-            None => match self.values.value(key.as_bytes(), at)? {
-                Some(value) => ScannedValue::Assembled(value),
-                None => ScannedValue::Lost,
-            },
+    fn read(&self, key: &str, at: Position) -> Result<ScannedValue, StoreError> {
+        Ok(match self.values.value(key.as_bytes(), at)? {
+            Some(bytes) => ScannedValue { bytes, is_damaged: false },
+            None => {
+                let bytes = self.values.unverified(at)?.unwrap_or_default();
+                ScannedValue { bytes, is_damaged: true }
+            }
         })
     }
 
@@ -226,35 +224,16 @@ impl<'a> ScannedValues<'a> {
         };
         let (before, after) = (read(before)?, read(now)?);
         if let (Some(at), Some(value)) = (now.and_then(live), &after)
-            && value.is_damaged(key, at)
+            && value.is_damaged
         {
             self.handle.record_damage(&Key::new(key), at.revision);
         }
         let [before, after] =
-            [&before, &after].map(|value| value.as_ref().map(ScannedValue::bytes));
+            [&before, &after].map(|value| value.as_ref().map(|value| &*value.bytes));
         if before.is_some() || after.is_some() {
             visitor.visit(ValueChange { key, before, after });
         }
         Ok(())
-    }
-}
-
-impl ScannedValue<'_> {
-    fn is_damaged(&self, key: &str, at: Position) -> bool {
-        match self {
-            Self::Whole(row) => decode_value(key.as_bytes(), at, row.value()).is_none(),
-            Self::Assembled(_) => false,
-            Self::Lost => true,
-        }
-    }
-
-    /// The bytes, which may be wrong. None of a lost value.
-    fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Whole(row) => layout::unverified_value(row.value()),
-            Self::Assembled(value) => value,
-            Self::Lost => &[],
-        }
     }
 }
 

@@ -27,6 +27,7 @@ use super::open::{self, Open};
 use super::options::Options;
 use super::read::Snapshot;
 use super::recover::Recovery;
+use super::repack::Repacking;
 use super::scan::Scans;
 use super::space::{Room, Space};
 use super::structure;
@@ -107,6 +108,7 @@ impl Embedded {
             jobs: queue,
             latest: publish,
             recovery: Recovery::new(options),
+            repacking: Repacking::default(),
             release_pages: false,
         };
         let writer = thread::Builder::new()

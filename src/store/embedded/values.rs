@@ -26,9 +26,10 @@ use crate::store::{Entry, Key, StoreError};
 use super::delta::{self, Delta};
 use super::error::store_error;
 use super::layout::{
-    CHECK, DELTAS, DeltaRow, Position, VALUES, decode_value, encode_value, file_bytes,
+    DELTAS, DeltaRow, PACKED, Position, VALUES, decode_value, file_bytes, unverified_value,
     value_checksum,
 };
+use super::packed;
 use super::recent_values::{LARGE_VALUE, RecentValues};
 
 /// The most differences between a value and a whole one. A read looks all of them up.
@@ -36,9 +37,10 @@ const MAX_DEPTH: u16 = 128;
 
 /// The values of a snapshot.
 pub(super) struct Values {
-    pub(super) whole: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
-    /// `None` in a file of an earlier format.
-    pub(super) deltas: Option<ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>>,
+    /// `None` in a file of an earlier format, as `deltas`.
+    packed: Option<ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>>,
+    deltas: Option<ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>>,
+    earlier: ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>,
     recent: Option<Arc<RecentValues>>,
 }
 
@@ -48,12 +50,12 @@ impl Values {
         txn: &ReadTransaction,
         recent: Option<Arc<RecentValues>>,
     ) -> Result<Self, StoreError> {
-        let whole = txn.open_table(VALUES).map_err(store_error)?;
-        let deltas = match txn.open_table(DELTAS) {
-            Err(TableError::TableDoesNotExist(_)) => None,
-            opened => Some(opened.map_err(store_error)?),
+        let table = |table| match txn.open_table(table) {
+            Err(TableError::TableDoesNotExist(_)) => Ok(None),
+            opened => opened.map(Some).map_err(store_error),
         };
-        Ok(Self { whole, deltas, recent })
+        let earlier = txn.open_table(VALUES).map_err(store_error)?;
+        Ok(Self { packed: table(PACKED)?, deltas: table(DELTAS)?, earlier, recent })
     }
 
     /// The entry of a key with the value at a position. Verifies the value.
@@ -70,57 +72,106 @@ impl Values {
     /// The verified value at a position; `None` if it is damaged.
     pub(super) fn value(&self, key: &[u8], at: Position) -> Result<Option<Bytes>, StoreError> {
         let known = self.recent.as_ref().and_then(|recent| recent.get(at));
-        known.map_or_else(|| read(&self.whole, self.deltas.as_ref(), key, at), |it| Ok(Some(it)))
+        known.map_or_else(|| self.rows().value(key, at), |it| Ok(Some(it)))
+    }
+
+    /// The bytes of a whole value, which may be damaged; `None` if there are none.
+    pub(super) fn unverified(&self, at: Position) -> Result<Option<Bytes>, StoreError> {
+        let place = at.encode();
+        let packed = self.packed.as_ref().map(|packed| packed.get(&place)).transpose();
+        if let Some(row) = packed.map_err(store_error)?.flatten() {
+            return Ok(packed::unverified(row.value()));
+        }
+        let row = self.earlier.get(&place).map_err(store_error)?;
+        Ok(row.map(|row| Bytes::copy_from_slice(unverified_value(row.value()))))
     }
 
     /// The number of rows.
     pub(super) fn len(&self) -> Result<u64, StoreError> {
-        let deltas = self.deltas.as_ref().map(ReadableTableMetadata::len).transpose();
-        Ok(self.whole.len().map_err(store_error)? + deltas.map_err(store_error)?.unwrap_or(0))
+        let mut rows = self.earlier.len().map_err(store_error)?;
+        for table in [&self.packed, &self.deltas].into_iter().flatten() {
+            rows += table.len().map_err(store_error)?;
+        }
+        Ok(rows)
     }
 
     /// The base of a value that is a difference.
     pub(super) fn base(&self, key: &[u8], at: Position) -> Result<Option<Position>, StoreError> {
         let Some(deltas) = &self.deltas else { return Ok(None) };
-        let row = deltas.get(&at.encode()).map_err(store_error)?;
-        Ok(row.and_then(|row| DeltaRow::decode(key, at, row.value()).map(|row| row.base)))
+        base(deltas, key, at)
+    }
+
+    fn rows(&self) -> ValueRows<'_, ReadOnlyTable<&'static [u8; Position::BYTES], &'static [u8]>> {
+        let Self { packed, deltas, earlier, .. } = self;
+        ValueRows { packed: packed.as_ref(), deltas: deltas.as_ref(), earlier }
     }
 }
 
-/// Reads a value from the file and verifies it; `None` if it is damaged.
-fn read(
-    whole: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
-    deltas: Option<&impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>>,
+/// The base of a value that is a difference.
+fn base(
+    deltas: &impl ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>,
     key: &[u8],
     at: Position,
-) -> Result<Option<Bytes>, StoreError> {
-    let (mut chain, mut next) = (Vec::new(), at);
-    let oldest = loop {
-        if let Some(row) = whole.get(&next.encode()).map_err(store_error)? {
-            break row;
-        }
-        let row = deltas.map(|deltas| deltas.get(&next.encode())).transpose();
-        let Some(row) = row.map_err(store_error)?.flatten() else { return Ok(None) };
-        let base = DeltaRow::decode(key, next, row.value()).map(|row| row.base);
-        let is_earlier = |base: &Position| *base < next && chain.len() < usize::from(MAX_DEPTH);
-        let Some(base) = base.filter(is_earlier) else { return Ok(None) };
-        chain.push((next, row));
-        next = base;
-    };
-    let Some(oldest) = decode_value(key, next, oldest.value()) else { return Ok(None) };
-    let rows = chain.iter().map(|(at, row)| DeltaRow::decode(key, *at, row.value()));
-    let Some(rows) = rows.collect::<Option<Vec<_>>>() else { return Ok(None) };
-    let Some(last) = rows.first() else { return Ok(Some(Bytes::copy_from_slice(oldest))) };
-    let deltas = rows.iter().map(|row| Delta::decode(row.hunks)).collect::<Option<Vec<_>>>();
-    let value = deltas.and_then(|deltas| delta::apply(&deltas, oldest));
-    let is_right = |value: &Vec<u8>| value_checksum(key, at, value) == last.value_check;
-    Ok(value.filter(is_right).map(Bytes::from))
+) -> Result<Option<Position>, StoreError> {
+    let row = deltas.get(&at.encode()).map_err(store_error)?;
+    Ok(row.and_then(|row| DeltaRow::decode(key, at, row.value()).map(|row| row.base)))
+}
+
+/// The tables of values.
+struct ValueRows<'a, T> {
+    packed: Option<&'a T>,
+    deltas: Option<&'a T>,
+    earlier: &'a T,
+}
+
+impl<T: ReadableTable<&'static [u8; Position::BYTES], &'static [u8]>> ValueRows<'_, T> {
+    /// Reads a value from the file and verifies it; `None` if it is damaged.
+    fn value(&self, key: &[u8], at: Position) -> Result<Option<Bytes>, StoreError> {
+        let (mut chain, mut next) = (Vec::new(), at);
+        let oldest = loop {
+            if let Some(value) = self.packed_value(key, next)? {
+                break value;
+            }
+            let row = self.deltas.map(|deltas| deltas.get(&next.encode())).transpose();
+            let Some(row) = row.map_err(store_error)?.flatten() else {
+                break self.earlier_value(key, next)?;
+            };
+            let base = DeltaRow::decode(key, next, row.value()).map(|row| row.base);
+            let is_earlier = |base: &Position| *base < next && chain.len() < usize::from(MAX_DEPTH);
+            let Some(base) = base.filter(is_earlier) else { return Ok(None) };
+            chain.push((next, row));
+            next = base;
+        };
+        let Some(oldest) = oldest else { return Ok(None) };
+        let rows = chain.iter().map(|(at, row)| DeltaRow::decode(key, *at, row.value()));
+        let Some(rows) = rows.collect::<Option<Vec<_>>>() else { return Ok(None) };
+        let Some(last) = rows.first() else { return Ok(Some(oldest)) };
+        let deltas = rows.iter().map(|row| Delta::decode(row.hunks)).collect::<Option<Vec<_>>>();
+        let value = deltas.and_then(|deltas| delta::apply(&deltas, &oldest));
+        let is_right = |value: &Vec<u8>| value_checksum(key, at, value) == last.value_check;
+        Ok(value.filter(is_right).map(Bytes::from))
+    }
+
+    /// The value of a row of `packed`, and in it `None` if it is damaged.
+    fn packed_value(&self, key: &[u8], at: Position) -> Result<Option<Option<Bytes>>, StoreError> {
+        let row = self.packed.map(|packed| packed.get(&at.encode())).transpose();
+        let row = row.map_err(store_error)?.flatten();
+        Ok(row.map(|row| packed::decode(key, at, row.value())))
+    }
+
+    /// The value of a row of `values`; `None` if it is damaged.
+    fn earlier_value(&self, key: &[u8], at: Position) -> Result<Option<Bytes>, StoreError> {
+        let row = self.earlier.get(&at.encode()).map_err(store_error)?;
+        let value = row.as_ref().and_then(|row| decode_value(key, at, row.value()));
+        Ok(value.map(Bytes::copy_from_slice))
+    }
 }
 
 /// The values of an open write transaction.
 pub(super) struct GroupValues<'t> {
-    whole: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
+    packed: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
     deltas: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
+    earlier: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
     committed: CommittedValues<'t>,
     /// The large values that were put.
     written: HashMap<Position, Bytes>,
@@ -143,14 +194,22 @@ pub(super) struct RemovedRows {
     pub(super) bytes: u64,
 }
 
+/// Bytes of a value in the file, before and after it was moved to `packed`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RepackedRow {
+    pub(super) before: u64,
+    pub(super) after: u64,
+}
+
 impl<'t> GroupValues<'t> {
     pub(super) fn open(
         txn: &'t WriteTransaction,
         committed: CommittedValues<'t>,
     ) -> Result<Self, StoreError> {
         Ok(Self {
-            whole: txn.open_table(VALUES).map_err(store_error)?,
+            packed: txn.open_table(PACKED).map_err(store_error)?,
             deltas: txn.open_table(DELTAS).map_err(store_error)?,
+            earlier: txn.open_table(VALUES).map_err(store_error)?,
             committed,
             written: HashMap::new(),
         })
@@ -162,7 +221,11 @@ impl<'t> GroupValues<'t> {
         let known = self.written.get(&at).cloned().or_else(|| self.committed.recent.get(at));
         let value = match known {
             Some(value) => Some(value),
-            None => read(&self.whole, Some(&self.deltas), key.as_str().as_bytes(), at)?,
+            None => {
+                let Self { packed, deltas, earlier, .. } = self;
+                let rows = ValueRows { packed: Some(packed), deltas: Some(deltas), earlier };
+                rows.value(key.as_str().as_bytes(), at)?
+            }
         };
         let value = value.ok_or_else(|| StoreError::Damaged { key: key.clone(), revision })?;
         Ok(Entry { key: key.clone(), value, revision })
@@ -185,10 +248,9 @@ impl<'t> GroupValues<'t> {
             self.deltas.insert(&at.encode(), &*row).map_err(store_error)?;
             return Ok(file_bytes(row.len()));
         }
-        let length = value.len() + CHECK;
-        let mut row = self.whole.insert_reserve(&at.encode(), length).map_err(store_error)?;
-        encode_value(key, at, value, row.as_mut());
-        Ok(file_bytes(length))
+        let row = packed::encode(key, at, value);
+        self.packed.insert(&at.encode(), &*row).map_err(store_error)?;
+        Ok(file_bytes(row.len()))
     }
 
     /// The row of a value as the difference from the one at `old`; `None` if it must be whole.
@@ -237,15 +299,46 @@ impl<'t> GroupValues<'t> {
         }
         let mut next = Some(old);
         while let Some(at) = next.take() {
-            if let Some(row) = self.whole.remove(&at.encode()).map_err(store_error)? {
+            let place = at.encode();
+            if let Some(row) = self.packed.remove(&place).map_err(store_error)? {
                 removed.add(row.value());
-            } else if let Some(row) = self.deltas.remove(&at.encode()).map_err(store_error)? {
+            } else if let Some(row) = self.deltas.remove(&place).map_err(store_error)? {
                 removed.add(row.value());
                 let base = DeltaRow::decode(key, at, row.value()).map(|row| row.base);
                 next = base.filter(|base| *base < at);
+            } else if let Some(row) = self.earlier.remove(&place).map_err(store_error)? {
+                removed.add(row.value());
             }
         }
         Ok(removed)
+    }
+
+    /// Returns true if values are stored as formats before 4 stored them.
+    pub(super) fn has_earlier(&self) -> Result<bool, StoreError> {
+        Ok(!self.earlier.is_empty().map_err(store_error)?)
+    }
+
+    /// Moves the value at a position, or the one that it is a difference from, from `values` to
+    /// `packed`. A damaged value stays.
+    pub(super) fn repack(
+        &mut self,
+        key: &[u8],
+        mut at: Position,
+    ) -> Result<Option<RepackedRow>, StoreError> {
+        while let Some(base) = base(&self.deltas, key, at)?.filter(|base| *base < at) {
+            at = base;
+        }
+        let place = at.encode();
+        let row = self.earlier.get(&place).map_err(store_error)?;
+        let Some((before, row)) = row.and_then(|row| {
+            let value = decode_value(key, at, row.value())?;
+            Some((row.value().len(), packed::encode(key, at, value)))
+        }) else {
+            return Ok(None);
+        };
+        self.earlier.remove(&place).map_err(store_error)?;
+        self.packed.insert(&place, &*row).map_err(store_error)?;
+        Ok(Some(RepackedRow { before: file_bytes(before), after: file_bytes(row.len()) }))
     }
 
     /// The large values that were put, which are durable after the commit.

@@ -22,6 +22,7 @@ use super::layout::Position;
 use super::ledger::Ledger;
 use super::read::Snapshot;
 use super::recover::{Recovery, Reopened};
+use super::repack::Repacking;
 use super::space::{Room, Space};
 use super::values::CommittedValues;
 
@@ -39,6 +40,7 @@ pub(super) struct Writer {
     /// The latest revision, sent after the commit is durable and before it is acknowledged.
     pub(super) latest: watch::Sender<Revision>,
     pub(super) recovery: Recovery,
+    pub(super) repacking: Repacking,
     /// True if an empty commit must release freed pages before values are written.
     pub(super) release_pages: bool,
 }
@@ -79,14 +81,16 @@ impl Writer {
             self.commit_nothing()?;
         }
         let txn = self.handle.begin_write()?;
+        // A failed group leaves none, and the next one begins again.
+        let repacking = std::mem::take(&mut self.repacking);
         let read = |key: &[u8], at| self.read_value(key, at);
         let committed = CommittedValues { recent: self.handle.recent_values(), read: &read };
-        let mut group = Group::open(&txn, &self.ledger, committed)?;
+        let mut group = Group::open(&txn, &self.ledger, committed, repacking)?;
         for job in jobs {
             self.perform(&mut group, &room, job)?;
         }
         let revision = group.revision();
-        let Finished { effect, accounts, reusable, values } = group.finish()?;
+        let Finished { effect, accounts, reusable, repacking, values } = group.finish()?;
         match effect {
             Effect::Nothing => txn.abort().map_err(store_error)?,
             Effect::Changed => {
@@ -99,6 +103,7 @@ impl Writer {
                 self.space.set_reusable(reusable);
             }
         }
+        self.repacking = repacking;
         self.send_latest(revision);
         Ok(())
     }
@@ -114,7 +119,7 @@ impl Writer {
         let txn = self.handle.begin_write()?;
         let read = |key: &[u8], at| self.read_value(key, at);
         let committed = CommittedValues { recent: self.handle.recent_values(), read: &read };
-        let mut group = Group::open(&txn, &self.ledger, committed)?;
+        let mut group = Group::open(&txn, &self.ledger, committed, Repacking::default())?;
         group.effect = Effect::Changed;
         group.finish()?;
         txn.commit().map_err(store_error)?;
