@@ -13,7 +13,7 @@
 //! ```
 
 use lz4_flex::block;
-use memchr::memchr2;
+use memchr::{memchr, memchr2, memmem};
 
 use super::earlier::MAX_LZ4_RATIO;
 use crate::meta::hex;
@@ -43,21 +43,19 @@ pub(in crate::resources) struct PackedText<'a> {
 /// Appends the packed form of JSON, in which [`REVISION`] may stand for the revision.
 pub(super) fn pack(json: &[u8], out: &mut Vec<u8>) {
     let (mut digests, mut rest) = (Vec::new(), Vec::with_capacity(json.len()));
-    let mut left = json;
-    while let Some((&first, after)) = left.split_first() {
-        match digest_at(left).filter(|_| digests.len() < usize::from(u16::MAX)) {
-            Some(digest) => {
-                digests.push(digest);
-                rest.push(DIGEST);
-                left = &left[DIGEST_TEXT..];
-            }
-            None => {
-                rest.push(first);
-                left = after;
-            }
+    let mut copied = 0;
+    for at in memmem::find_iter(json, PREFIX) {
+        let Some(digest) = digest_at(&json[at..]) else { continue };
+        if digests.len() == usize::from(u16::MAX) {
+            break;
         }
+        rest.extend_from_slice(&json[copied..at]);
+        rest.push(DIGEST);
+        digests.push(digest);
+        copied = at + DIGEST_TEXT;
     }
-    let length = json.len() - usize::from(json.contains(&REVISION));
+    rest.extend_from_slice(&json[copied..]);
+    let length = json.len() - usize::from(memchr(REVISION, json).is_some());
     let length = u32::try_from(length).expect("stored objects are smaller than 4 GiB");
     let count = u16::try_from(digests.len()).expect("the number has just been limited");
     out.extend_from_slice(&length.to_le_bytes());
