@@ -232,7 +232,7 @@ mod tests {
     #[tokio::test]
     async fn flushed_frames_are_sent_together() {
         let mut stream = to_client(&[]);
-        for frame in 0..50_u8 {
+        for frame in 0..30_u8 {
             stream.write_all(&[frame; 1000]).await.unwrap();
             stream.flush().await.unwrap();
         }
