@@ -11,10 +11,11 @@ use crate::support::client::Request;
 
 const FILE: &str = "data/store.redb";
 
-/// An image of about this size.
+/// An image of about this size, which the store cannot compress.
 fn large(name: &str, bytes: usize) -> Value {
     let mut image = image(name);
-    image["dockerImageConfig"] = "x".repeat(bytes).into();
+    let config: String = std::iter::repeat_with(fastrand::alphanumeric).take(bytes).collect();
+    image["dockerImageConfig"] = config.into();
     image
 }
 

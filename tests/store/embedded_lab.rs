@@ -37,9 +37,8 @@ pub(crate) fn options(dir: &TempDir) -> Options {
     Options { lock_timeout: Duration::ZERO, ..Options::new(dir.path()) }
 }
 
-/// A value of this length that the store cannot compress.
+/// A text of this length that the store cannot compress.
 pub(crate) fn incompressible(length: usize) -> Bytes {
-    let mut bytes = vec![0; length];
-    fastrand::Rng::with_seed(length as u64).fill(&mut bytes);
-    bytes.into()
+    let mut random = fastrand::Rng::with_seed(length as u64);
+    (0..length).map(|_| random.alphanumeric()).collect::<String>().into()
 }
