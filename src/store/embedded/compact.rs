@@ -26,6 +26,9 @@ const REPACK_KEYS: usize = 500;
 /// Bytes of the values that one step of compression moves. The last one may exceed it.
 const REPACK_BYTES: u64 = 1 << 20;
 
+/// A key, with the position of its value if it has one.
+type VisitedKey = (Vec<u8>, Option<Position>);
+
 /// Progress of a compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CompactProgress {
@@ -136,7 +139,7 @@ impl Group<'_> {
     }
 
     /// The next keys to visit for compression, with the positions of those that have a value.
-    fn next_keys(&self) -> Result<Vec<(Vec<u8>, Option<Position>)>, StoreError> {
+    fn next_keys(&self) -> Result<Vec<VisitedKey>, StoreError> {
         let after = Bound::Excluded(&*self.repacking.visited);
         let rows = self.current.range::<&[u8]>((after, Bound::Unbounded)).map_err(store_error)?;
         rows.take(REPACK_KEYS)
