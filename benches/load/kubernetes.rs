@@ -1,7 +1,7 @@
 //! The real server behind a real kube-apiserver, which has a ConfigMap of the size of a response.
 
-use std::fs;
 use std::process::Command;
+use std::{fs, io};
 
 use anyhow::{Context, ensure};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -23,7 +23,7 @@ use crate::questions::{Questions, Scenario};
 use crate::turn;
 use crate::usage;
 use crate::wait::until;
-use crate::wire::{self, Connector};
+use crate::wire::{self, Connection, Connector};
 
 const CONFIG_MAP: &str = "same-size";
 
@@ -84,12 +84,8 @@ impl Kubernetes {
         let times = bench.times();
         turn::drive(&self.pool, &self.process, times, async |connection, _, watch| {
             while watch.runs() {
-                let answer = connection.exchange(request).await?;
-                ensure!(
-                    answer.status == 200 && answer.body.len() == *length,
-                    "the ConfigMap got status {}",
-                    answer.status
-                );
+                let read = read(connection, request).await?;
+                ensure!(read == (200, *length), "the ConfigMap got status {}", read.0);
                 watch.lap();
             }
             Ok(())
@@ -168,13 +164,24 @@ fn create_config_map(
     let length = runtime.block_on(until("the user may read the ConfigMap", || async {
         let connection = pool.connector.open(process.address).await;
         let mut connection = connection.map_err(|why| why.to_string())?;
-        let answer = connection.exchange(&request).await.map_err(|why| why.to_string())?;
-        match answer.status {
-            200 => Ok(answer.body.len()),
-            status => Err(format!("status {status}")),
+        match read(&mut connection, &request).await.map_err(|why| why.to_string())? {
+            (200, length) => Ok(length),
+            (status, _) => Err(format!("status {status}")),
         }
     }));
     Ok((request, length))
+}
+
+/// Sends a request, and returns status and length of the response. kube-apiserver sends objects of
+/// its own in chunks.
+async fn read(connection: &mut Connection, request: &[u8]) -> io::Result<(u16, usize)> {
+    connection.send(request).await?;
+    let (status, mut body) = connection.begin().await?;
+    let mut length = 0;
+    while let Some(part) = connection.part(&mut body).await? {
+        length += part.len();
+    }
+    Ok((status, length))
 }
 
 fn port_of(plane: &ControlPlane) -> anyhow::Result<u16> {
