@@ -6,8 +6,8 @@
 //! and the JSON is encoded. A read decompresses it and inserts the revision, which is that of the
 //! row and not known before the commit.
 //!
-//! The JSON is packed ([`packed_text`]): unpacking takes about a microsecond, which is less than
-//! reading three times as many cold bytes, and three times as many views fit into the cache.
+//! The JSON is packed ([`packed_text`]), so that three times as many views fit into the cache and a
+//! read of one that is not cached reads fewer pages. Unpacking takes little more than a microsecond.
 //!
 //! ```text
 //! 1 byte    format: OPEN, or CLOSED if streams do not show the image as a child of a list

@@ -139,8 +139,8 @@ struct Outcomes {
     salvaged: usize,
     /// Stores of which nothing could be saved.
     lost: usize,
-    /// Stores that redb refuses only in debug builds, because two pointers name one page. In release
-    /// builds it does not look, and the checksums of the rows find the damage.
+    /// Stores that redb refuses because two pointers name one page, which it checks in debug builds
+    /// only (`mark_debug_allocated_page` in redb/src/tree_store/page_store/page_manager.rs).
     asserted: usize,
     /// Values that were lost in all stores.
     lost_values: usize,

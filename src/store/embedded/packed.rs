@@ -1,6 +1,6 @@
 //! Rows of `packed`: values, compressed with LZ4 if that makes them smaller.
 //!
-//! Objects are JSON, of which LZ4 removes about two thirds in microseconds. A row then takes fewer
+//! Objects are JSON, of which LZ4 removes more than half in microseconds. A row then takes fewer
 //! pages, which are also fewer pages to write for each commit.
 //!
 //! ```text
