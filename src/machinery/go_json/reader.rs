@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr2;
+
 use super::JsonText;
 use super::string::unquote;
 
@@ -136,8 +138,13 @@ impl<'a> JsonReader<'a> {
         self.peek();
         let start = self.at + 1;
         let mut end = start;
-        while self.text[end] != b'"' {
-            end += if self.text[end] == b'\\' { 2 } else { 1 };
+        loop {
+            let mark = memchr2(b'"', b'\\', &self.text[end..]);
+            end += mark.expect("strings of valid JSON have an end");
+            if self.text[end] == b'"' {
+                break;
+            }
+            end += 2;
         }
         self.at = end + 1;
         &self.text[start..end]

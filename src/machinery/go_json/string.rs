@@ -3,19 +3,21 @@
 use std::borrow::Cow;
 use std::iter::repeat_n;
 
+use memchr::memchr;
+
 /// Decodes the content of a valid JSON string, without its quotes.
 ///
 /// A lone surrogate becomes U+FFFD, and so does each byte that is not part of a UTF-8 character.
 pub(super) fn unquote(content: &[u8]) -> Cow<'_, str> {
     match str::from_utf8(content) {
-        Ok(text) if !text.contains('\\') => Cow::Borrowed(text),
+        Ok(text) if memchr(b'\\', content).is_none() => Cow::Borrowed(text),
         _ => Cow::Owned(unescape(content)),
     }
 }
 
 fn unescape(mut content: &[u8]) -> String {
     let mut text = String::with_capacity(content.len());
-    while let Some(at) = content.iter().position(|byte| *byte == b'\\') {
+    while let Some(at) = memchr(b'\\', content) {
         push_lossy(&mut text, &content[..at]);
         content = &content[at..];
         let (letter, length) = match content[1] {
@@ -37,6 +39,9 @@ fn unescape(mut content: &[u8]) -> String {
 /// Appends text, with one U+FFFD for each invalid byte. `from_utf8_lossy` has one for each invalid
 /// sequence.
 fn push_lossy(text: &mut String, bytes: &[u8]) {
+    if let Ok(valid) = str::from_utf8(bytes) {
+        return text.push_str(valid);
+    }
     for chunk in bytes.utf8_chunks() {
         text.push_str(chunk.valid());
         text.extend(repeat_n(char::REPLACEMENT_CHARACTER, chunk.invalid().len()));

@@ -6,6 +6,9 @@ use crate::meta::field;
 /// Maximum nesting (`maxNestingDepth` in Go's scanner.go).
 const MAX_DEPTH: usize = 10_000;
 
+/// Bytes of a string that are checked at once.
+const PLAIN_BLOCK: usize = 16;
+
 /// Checks that the whole text is one value. The containers that are open are a list, not a
 /// recursion, so the nesting takes no stack.
 pub(super) fn check(text: &[u8]) -> Result<(), GoJsonError> {
@@ -106,9 +109,16 @@ impl SyntaxScanner<'_> {
     }
 
     fn string(&mut self) -> Result<(), GoJsonError> {
+        let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
         self.at += 1;
         loop {
-            while self.byte().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+            // Without an early end, the compiler checks the bytes of a block at once.
+            while let Some(block) = self.text[self.at..].first_chunk::<PLAIN_BLOCK>()
+                && block.iter().fold(true, |plain, byte| plain & is_plain(byte))
+            {
+                self.at += PLAIN_BLOCK;
+            }
+            while self.byte().as_ref().is_some_and(is_plain) {
                 self.at += 1;
             }
             match self.byte() {
