@@ -12,12 +12,17 @@ use crate::meta::ObjectMeta;
 ///
 /// `metadata.creationTimestamp` must be set, as for [`image_metadata::fill`].
 pub fn evidence_of(image: &Image) -> Evidence {
+    evidence_after_fill(image, &filled(image))
+}
+
+/// Returns the evidence for an image, of which `shown` is the [filled](image_metadata::fill) form.
+pub fn evidence_after_fill(image: &Image, shown: &Image) -> Evidence {
     if !mapping::is_named_by_manifest(image) {
         return Evidence::unproved();
     }
     let manifest = Manifest::read(&image.docker_image_manifest).unwrap_or_default();
     let layers = image_metadata::named_layers(&manifest);
-    let has_claims = has_claims(image, &manifest, &layers);
+    let has_claims = has_claims(image, shown, &manifest, &layers);
     let proof = match (has_named_config(image, &manifest), has_claims) {
         (false, true) => Proof::ManifestWithClaims,
         (false, false) => Proof::Manifest,
@@ -143,29 +148,39 @@ pub fn record_authored(old: &Image, new: &mut Image) {
     new.evidence.authored = authored;
 }
 
+/// Fills a copy of an image. On an error nothing is computed, so all fields remain as the client
+/// sent them.
+fn filled(image: &Image) -> Image {
+    let mut shown = image.clone();
+    let _ = image_metadata::fill(&mut shown);
+    shown
+}
+
 /// Returns true if the image has content that does not follow from its manifest and configuration.
-fn has_claims(image: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
+fn has_claims(image: &Image, shown: &Image, manifest: &Manifest, named: &[ImageLayer]) -> bool {
     let has_named_layers =
         has_same_layers(&image.docker_image_layers, named, manifest.schema_version());
-    let mut shown = image.clone();
-    let mut computed = image.clone();
-    computed.docker_image_metadata = DockerImageMetadata::default();
-    computed.docker_image_metadata_version = DockerImageMetadata::DEFAULT_VERSION.into();
-    if !has_named_layers {
-        computed.docker_image_layers.clear();
-    }
-    // On an error nothing is computed, so all fields from the client are claims.
-    let _ = (image_metadata::fill(&mut shown), image_metadata::fill(&mut computed));
+    let has_other_layers = !(has_named_layers || image.docker_image_layers.is_empty());
     let has_stray_config = config_of(manifest).is_none() && !image.docker_image_config.is_empty();
-    !(has_named_layers || image.docker_image_layers.is_empty())
-        || shown.docker_image_metadata != computed.docker_image_metadata
-        || shown.docker_image_metadata_version != computed.docker_image_metadata_version
+    has_other_layers
+        || has_stray_config
+        || shown.docker_image_metadata_version != DockerImageMetadata::DEFAULT_VERSION
         || !is_media_type_of(
             &shown.docker_image_manifest_media_type,
             manifest,
             &image.docker_image_manifest,
         )
-        || has_stray_config
+        || has_other_metadata(image, shown)
+}
+
+/// Returns true if the metadata is another one than without metadata from the client.
+fn has_other_metadata(image: &Image, shown: &Image) -> bool {
+    if image.docker_image_metadata == DockerImageMetadata::default() {
+        return false;
+    }
+    let metadata = DockerImageMetadata::default();
+    let computed = filled(&Image { docker_image_metadata: metadata, ..image.clone() });
+    shown.docker_image_metadata != computed.docker_image_metadata
 }
 
 /// Returns true if the media type is that of the manifest, or a compatible one if the manifest has

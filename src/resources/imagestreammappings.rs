@@ -148,9 +148,9 @@ impl Mappings {
         image.metadata.namespace.clear();
         mapping::drop_privileged_fields(&mut image.metadata);
         image.metadata.creation_timestamp = Some(actor.now);
-        let evidence = proof::evidence_of(&image);
+        let sent = image.clone();
         self.0.images.prepare_and_validate("", actor.now, &mut image)?;
-        image.evidence = evidence;
+        image.evidence = proof::evidence_after_fill(&sent, &image);
         image.evidence.namespace.clone_from(&mapping.metadata.namespace);
         proof::keep_named_children(&mut image, children);
         Ok(image)
