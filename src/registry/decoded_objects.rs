@@ -1,8 +1,9 @@
-//! Decoded forms of large values, which later reads and writes clone.
+//! Decoded forms of values that are large or were just written, which later reads and writes clone.
 //!
 //! Decoding a large object takes milliseconds, while a clone shares its largest parts. A decoded
 //! form is found by the bytes that it was decoded from, or encoded to. So it is right whatever
-//! became of the write that encoded it.
+//! became of the write that encoded it. What was just written is often read at once, by controllers
+//! and by the next write.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,12 +13,16 @@ use parking_lot::Mutex;
 
 use crate::store::{Entry, Key};
 
-/// The size of values whose decoded form is kept, in bytes. Smaller ones decode in less than a
-/// millisecond.
+/// The size of values whose decoded form is kept when they are read, in bytes. Smaller ones decode
+/// in less than a millisecond.
 const LARGE_VALUE: usize = 128 << 10;
+/// The size of values whose decoded form is kept when they are written, in bytes.
+const WRITTEN_VALUE: usize = 2 << 10;
 /// The size of all values whose decoded form is kept, in bytes. With the decoded forms and their
 /// JSON they take about four times as much memory.
 const MAX_BYTES: usize = 6 << 20;
+/// The number of values whose decoded form is kept. A search compares the keys of all.
+const MAX_OBJECTS: usize = 64;
 
 /// The decoded forms of the large values that were used last.
 pub(super) struct DecodedObjects<T>(Mutex<Recent<T>>);
@@ -43,7 +48,7 @@ impl<T: Clone> DecodedObjects<T> {
 
     /// A clone of the decoded form of an entry.
     pub(super) fn get(&self, entry: &Entry) -> Option<T> {
-        if !is_kept(&entry.value) {
+        if !is_kept_if_written(&entry.value) {
             return None;
         }
         let object = {
@@ -57,13 +62,13 @@ impl<T: Clone> DecodedObjects<T> {
         Some(Arc::unwrap_or_clone(object))
     }
 
-    /// Keeps the decoded form of a value whose size [is right](is_kept).
+    /// Keeps the decoded form of a value whose size [is right](is_kept_if_written).
     pub(super) fn insert(&self, key: &Key, value: &Bytes, object: T) {
         let (key, value, object) = (key.clone(), value.clone(), Arc::new(object));
         let mut recent = self.0.lock();
         recent.bytes += value.len();
         recent.objects.push_back(DecodedObject { key, value, object });
-        while recent.bytes > MAX_BYTES
+        while (recent.bytes > MAX_BYTES || recent.objects.len() > MAX_OBJECTS)
             && let Some(oldest) = recent.objects.pop_front()
         {
             recent.bytes -= oldest.value.len();
@@ -71,9 +76,14 @@ impl<T: Clone> DecodedObjects<T> {
     }
 }
 
-/// Returns true if the decoded form of a value is worth keeping.
-pub(super) fn is_kept(value: &[u8]) -> bool {
+/// Returns true if the decoded form of a value that was read is worth keeping.
+pub(super) fn is_kept_if_read(value: &[u8]) -> bool {
     (LARGE_VALUE..=MAX_BYTES).contains(&value.len())
+}
+
+/// Returns true if the decoded form of a value that is written is worth keeping.
+pub(super) fn is_kept_if_written(value: &[u8]) -> bool {
+    (WRITTEN_VALUE..=MAX_BYTES).contains(&value.len())
 }
 
 impl<T> DecodedObject<T> {
@@ -121,13 +131,27 @@ mod tests {
 
     #[test]
     fn only_values_of_some_size_are_kept() {
-        for (bytes, kept) in [
-            (LARGE_VALUE - 1, false),
-            (LARGE_VALUE, true),
-            (MAX_BYTES, true),
-            (MAX_BYTES + 1, false),
+        for (bytes, if_written, if_read) in [
+            (WRITTEN_VALUE - 1, false, false),
+            (WRITTEN_VALUE, true, false),
+            (LARGE_VALUE, true, true),
+            (MAX_BYTES, true, true),
+            (MAX_BYTES + 1, false, false),
         ] {
-            assert_eq!(is_kept(&vec![0; bytes]), kept, "{bytes}");
+            let value = vec![0; bytes];
+            let kept = (is_kept_if_written(&value), is_kept_if_read(&value));
+            assert_eq!(kept, (if_written, if_read), "{bytes}");
         }
+    }
+
+    #[test]
+    fn number_of_objects_is_limited() {
+        let objects = DecodedObjects::new();
+        let entries: Vec<Entry> =
+            (0..=MAX_OBJECTS).map(|byte| entry("/a", byte as u8, WRITTEN_VALUE)).collect();
+        for each in &entries {
+            objects.insert(&each.key, &each.value, each.value[0]);
+        }
+        assert_eq!([0, 1].map(|at| objects.get(&entries[at])), [None, Some(1)]);
     }
 }

@@ -121,12 +121,14 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
     /// Decodes a value, and keeps the result if the value is large.
     fn decode_value(&self, entry: &Entry) -> Result<T, String> {
         let object = self.strategy.decode(&entry.value)?;
-        self.keep_decoded(&entry.key, &entry.value, &object);
+        if decoded_objects::is_kept_if_read(&entry.value) {
+            self.keep_decoded(&entry.key, &entry.value, &object);
+        }
         Ok(object)
     }
 
     fn keep_decoded(&self, key: &Key, value: &Bytes, object: &T) {
-        if self.strategy.has_cheap_clones() && decoded_objects::is_kept(value) {
+        if self.strategy.has_cheap_clones() {
             self.strategy.prepare_clones(object);
             self.decoded.insert(key, value, object.clone());
         }
@@ -302,7 +304,9 @@ impl<T: Kind, S: Strategy<T>> ObjectStore<T, S> {
                     return Err(self.too_large(name, value.len()));
                 }
                 let value = Bytes::from(value);
-                if decoded_objects::is_kept(&value) && self.strategy.decodes_as_encoded(new) {
+                if decoded_objects::is_kept_if_written(&value)
+                    && self.strategy.decodes_as_encoded(new)
+                {
                     self.keep_decoded(key, &value, new);
                 }
                 Change::Put(key.clone(), value)

@@ -163,8 +163,12 @@ fn versions_of_a_large_stream_share_their_histories() {
     let decoded = catalog.streams.strategy().decode(&entry.value).unwrap();
     assert_eq!(ImageStream { metadata: decoded.metadata.clone(), ..read }, decoded);
     let small = stream_of(5);
-    let read = catalog.streams.decode(&stored(&catalog, &small)).unwrap();
-    assert_eq!(shared(&small, &read), 0, "small streams are decoded");
+    let entry = stored(&catalog, &small);
+    let read = catalog.streams.decode(&entry).unwrap();
+    assert_eq!(shared(&small, &read), 5, "it was just written");
+    let other = Catalog::new(&store, Registries::default(), &StorageLimits::NONE);
+    let reads = [(); 2].map(|()| other.streams.decode(&entry).unwrap());
+    assert_eq!(shared(&reads[0], &reads[1]), 0, "small streams are decoded");
 }
 
 const IMAGE: &str = r#"{
