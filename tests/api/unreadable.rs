@@ -14,6 +14,8 @@ use crate::harness::{Api, Expect, MAPPINGS, STREAM_IMAGES, STREAMS, TestServer, 
 use crate::store::run;
 use crate::tenants::{ADMIN, MALLORY, MIKE, Tenants};
 
+/// The dictionary of compressed values.
+const DICTIONARY: &[u8] = include_bytes!("../../src/store/embedded/dictionary.txt");
 const OPTION: &str = "ignoreStoreReadErrorWithClusterBreakingPotential";
 
 /// Flips a bit in the stored value of a key.
@@ -25,7 +27,7 @@ async fn damage(folder: &Path, key: &str) {
     let path = folder.join(DATA_FILE);
     let mut content = fs::read(&path).expect("the file exists");
     // The store compresses what becomes smaller.
-    let forms = [value.to_vec(), lz4_flex::block::compress(&value)];
+    let forms = [value.to_vec(), lz4_flex::block::compress_with_dict(&value, DICTIONARY)];
     let mut found = 0;
     for form in forms.iter().filter(|form| form.len() > 1) {
         for at in 0..=content.len() - form.len() {

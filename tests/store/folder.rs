@@ -108,21 +108,21 @@ fn a_truncated_file_is_refused_as_corrupt() {
 fn a_newer_format_is_refused_by_its_number() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(options(&dir)));
-    set_format(&dir.path().join(DATA_FILE), 5);
+    set_format(&dir.path().join(DATA_FILE), 6);
     let refused = refuse(options(&dir));
     match &refused {
-        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (5, 4)),
+        OpenError::Newer { found, supported, .. } => assert_eq!((*found, *supported), (6, 5)),
         other => panic!("{other}"),
     }
     let text = refused.to_string();
     let version = concat!("version ", env!("CARGO_PKG_VERSION"));
     for part in
-        ["has format 5", version, "formats up to 4", "the version that wrote it", "store restore"]
+        ["has format 6", version, "formats up to 5", "the version that wrote it", "store restore"]
     {
         assert!(text.contains(part), "{part}: {text}");
     }
     // The refusal has changed nothing: the version that wrote the file opens it.
-    set_format(&dir.path().join(DATA_FILE), 4);
+    set_format(&dir.path().join(DATA_FILE), 5);
     drop(open(options(&dir)));
 }
 

@@ -15,8 +15,9 @@
 //! change without reading its value. Numbers are big-endian, so that bytes sort like positions.
 //!
 //! A charge is an account and a number of bytes. Format 1 has neither charges nor `accounts`, formats
-//! 1 and 2 have no `deltas`, and formats 1 to 3 no `packed`. Their rows are valid in format 4, and
-//! [`super::repack`] moves their values to `packed`.
+//! 1 and 2 have no `deltas`, and formats 1 to 3 no `packed`. Format 4 compresses values without a
+//! dictionary. Their rows are valid in format 5, and [`super::repack`] moves the values of formats 1
+//! to 3 to `packed`.
 //!
 //! redb does not verify what it reads, so every row begins with an XXH3 checksum of its key and its
 //! content. A row with a wrong checksum decodes to `None`.
@@ -59,7 +60,9 @@ pub(super) const META_REUSABLE: &str = "reusable";
 
 /// Version of this format. Every change of the format increments it. The table `meta` never
 /// changes, so that an older program can detect a newer file.
-pub(super) const FORMAT: u64 = 4;
+pub(super) const FORMAT: u64 = 5;
+/// The format before the dictionary. Opening such a file converts it.
+pub(super) const FORMAT_WITHOUT_DICTIONARY: u64 = 4;
 /// The format before compression. Opening such a file converts it.
 pub(super) const FORMAT_WITHOUT_COMPRESSION: u64 = 3;
 /// The format before differences. Opening such a file converts it.

@@ -20,8 +20,8 @@ use super::copy_on_write::is_read_only;
 use super::error::{panicked, store_error};
 use super::layout::{
     ACCOUNTS, CURRENT, DELTAS, FORMAT, FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_COMPRESSION,
-    FORMAT_WITHOUT_DELTAS, HISTORY, LOG, META, META_COMPACTED, META_CURRENT, META_FORMAT,
-    META_REUSABLE, PACKED, VALUES, encode_number,
+    FORMAT_WITHOUT_DELTAS, FORMAT_WITHOUT_DICTIONARY, HISTORY, LOG, META, META_COMPACTED,
+    META_CURRENT, META_FORMAT, META_REUSABLE, PACKED, VALUES, encode_number,
 };
 use super::lock::{self, LockWait};
 use super::options::{DATA_FILE, Options};
@@ -32,8 +32,12 @@ const NEW_FILE: &str = "store.redb.new";
 /// The first bytes of every file of redb.
 const MAGIC: [u8; 9] = *b"redb\x1a\x0a\xa9\x0d\x0a";
 /// The formats that opening converts.
-const EARLIER_FORMATS: [u64; 3] =
-    [FORMAT_WITHOUT_ACCOUNTS, FORMAT_WITHOUT_DELTAS, FORMAT_WITHOUT_COMPRESSION];
+const EARLIER_FORMATS: [u64; 4] = [
+    FORMAT_WITHOUT_ACCOUNTS,
+    FORMAT_WITHOUT_DELTAS,
+    FORMAT_WITHOUT_COMPRESSION,
+    FORMAT_WITHOUT_DICTIONARY,
+];
 /// The longest wait for the lock on a file that this process has just closed.
 const REOPEN_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
