@@ -1,5 +1,6 @@
 //! Maintenance of a data folder while no server uses it: check, defragmentation, restore.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -88,8 +89,25 @@ pub struct FsckReport {
     pub bytes: u64,
     /// The number of changes in the log.
     pub changes: u64,
+    /// The use of the file, if no problem was found.
+    pub space: SpaceUse,
     /// The problems found.
     pub problems: Problems,
+}
+
+/// The bytes of a data file by their use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpaceUse {
+    /// Stored forms of the latest values, by resource: the second part of a key, such as `images`.
+    pub latest: BTreeMap<String, u64>,
+    /// Stored forms of replaced values, by resource.
+    pub replaced: BTreeMap<String, u64>,
+    /// The log, the index, and the keys of values.
+    pub index: u64,
+    /// Branches, and the parts of pages that are not used.
+    pub overhead: u64,
+    /// Free pages, and the tables of redb itself.
+    pub free: u64,
 }
 
 /// Problems, one sentence each. Keeps the first 20 and counts the rest.

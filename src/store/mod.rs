@@ -53,7 +53,7 @@ pub use health::StoreHealth;
 pub use incident::{Incident, Observer};
 pub use maintenance::{
     DefragReport, FsckReport, Maintenance, NewPlace, Problems, RestoreError, RestoreOptions,
-    Restored,
+    Restored, SpaceUse,
 };
 pub use open::{etcd_store_exists, in_memory, maintenance, open};
 pub use opened::{Backend, OpenOptions, Opened};

@@ -58,7 +58,8 @@ async fn workload() -> TempDir {
 #[tokio::test]
 async fn a_sound_store_has_no_faults_and_is_told_in_numbers() {
     let dir = workload().await;
-    let FsckReport { revision, compacted, keys, values, changes, bytes, problems } = fsck(&dir);
+    let FsckReport { revision, compacted, keys, values, changes, bytes, space, problems } =
+        fsck(&dir);
     assert_eq!(problems.first, <[String; 0]>::default());
     assert_eq!(
         (keys, values, changes),
@@ -66,6 +67,11 @@ async fn a_sound_store_has_no_faults_and_is_told_in_numbers() {
         "two of the values were replaced, one of them by a deletion"
     );
     assert_eq!((bytes, revision.0 - compacted.0), (27, 2));
+    // Each value is stored behind a checksum and its form.
+    let stored = (space.latest[""], space.replaced[""]);
+    assert_eq!((stored.0 + stored.1, stored.1), (bytes + 9 * values, 2 * (9 + 1)));
+    let length = fs::metadata(dir.path().join(DATA_FILE)).unwrap().len();
+    assert_eq!(stored.0 + stored.1 + space.index + space.overhead + space.free, length);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! `store check`: verifies every row, the consistency of rows, and every object.
 
+use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::PathBuf;
 
@@ -11,7 +12,7 @@ use crate::cli::progress::Progress;
 use crate::cli::size::size;
 use crate::resources::consistency::{ConsistencyCheck, ConsistencyReport};
 use crate::store::{
-    ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems,
+    ArchiveError, ArchiveReader, ArchiveSummary, FsckReport, Maintenance, Problems, SpaceUse,
 };
 
 /// Flags of `store check`.
@@ -25,6 +26,7 @@ pub(in crate::cli) struct StoreCheckCommand {
 }
 
 const FILE: &str = "file";
+const SPACE: &str = "space";
 const OBJECTS: &str = "objects";
 const BACKUP: &str = "backup";
 
@@ -51,7 +53,7 @@ impl StoreCheckCommand {
 }
 
 fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::Result<()> {
-    let FsckReport { revision, compacted, keys, values, bytes, changes, problems } =
+    let FsckReport { revision, compacted, keys, values, bytes, changes, space, problems } =
         offline(folder.fsck())?;
     if problems.total > 0 {
         report_problems(report, FILE, problems, RESTORE);
@@ -62,8 +64,24 @@ fn check_folder(folder: &dyn Maintenance, report: &mut CheckReport) -> anyhow::R
         size(bytes)
     );
     report.add(Finding::ok(FILE, text));
+    report.add(Finding::ok(SPACE, space_text(&space)));
     objects(input::of(offline(folder.open_read_only())?)?, report)?;
     Ok(())
+}
+
+/// The use of the file, as stored.
+fn space_text(space: &SpaceUse) -> String {
+    let SpaceUse { latest, replaced, index, overhead, free } = space;
+    let of = |age: &'static str, sums: &BTreeMap<String, u64>| {
+        let part = move |(resource, bytes): (&String, &u64)| match resource.as_str() {
+            "" => format!("{age} values {}", size(*bytes)),
+            resource => format!("{age} {resource} {}", size(*bytes)),
+        };
+        sums.iter().map(part).collect::<Vec<_>>()
+    };
+    let others = [("log and index", index), ("page overhead", overhead), ("free", free)];
+    let others = others.map(|(part, bytes)| format!("{part} {}", size(*bytes)));
+    [of("latest", latest), of("replaced", replaced), others.to_vec()].concat().join(", ")
 }
 
 fn check_backup(source: impl Read, report: &mut CheckReport) {

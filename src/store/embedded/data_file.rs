@@ -6,14 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use redb::ReadableTableMetadata;
-
 use crate::store::{DiskUsage, FileSize, FileStats, OpenError, StoreError};
 
-use super::error::store_error;
 use super::handle::Handle;
-use super::layout::{ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, PACKED, VALUES};
 use super::space::Space;
+use super::space_use::TableBytes;
 
 /// The data file of an open store.
 pub struct DataFile {
@@ -34,20 +31,7 @@ impl DiskUsage for DataFile {
     }
 
     fn used_bytes(&self) -> Result<u64, StoreError> {
-        fn bytes(table: &impl ReadableTableMetadata) -> Result<u64, StoreError> {
-            let stats = table.stats().map_err(store_error)?;
-            Ok(stats.stored_bytes() + stats.metadata_bytes() + stats.fragmented_bytes())
-        }
-        self.handle.read(|snapshot| {
-            Ok(bytes(&snapshot.table(PACKED)?)?
-                + bytes(&snapshot.table(VALUES)?)?
-                + bytes(&snapshot.table(DELTAS)?)?
-                + bytes(&snapshot.table(LOG)?)?
-                + bytes(&snapshot.table(CURRENT)?)?
-                + bytes(&snapshot.table(HISTORY)?)?
-                + bytes(&snapshot.table(ACCOUNTS)?)?
-                + bytes(&snapshot.table(META)?)?)
-        })
+        self.handle.read(|snapshot| TableBytes::of(snapshot).map(TableBytes::total))
     }
 }
 

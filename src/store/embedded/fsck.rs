@@ -24,6 +24,7 @@ use redb::{
 use crate::store::{Account, AccountUsage, FsckReport, OpenError, Revision, StoreError};
 
 use super::copy_on_write;
+use super::data_file;
 use super::error::{panicked, store_error};
 use super::layout::{
     ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, Position, Record, RowCharge, Version,
@@ -32,13 +33,26 @@ use super::layout::{
 use super::open::{self, Open};
 use super::options::Options;
 use super::read::{Snapshot, decode_key, decode_latest, decode_version, version};
+use super::space_use::space_use;
 use super::values::Values;
 
 /// Verifies an existing store, see [`crate::store::Maintenance::fsck`].
 pub(super) fn fsck(options: &Options) -> Result<FsckReport, OpenError> {
     let options = Options { opener: copy_on_write::opener(), ..options.clone() };
     let Open { mut database, lock: _held } = open::open_read_only(&options)?;
-    Ok(verify(&mut database))
+    let mut report = verify(&mut database);
+    if report.problems.total == 0 {
+        let length = data_file::size(&options.data_file())?.length;
+        match space_use(&database, length) {
+            Ok(space) => report.space = space,
+            Err(error) => report.problems.add(not_read(&error)),
+        }
+    }
+    Ok(report)
+}
+
+fn not_read(error: &StoreError) -> String {
+    format!("the file cannot be read to its end: {error}")
 }
 
 /// Verifies a database that has no other user. May repair it.
@@ -49,10 +63,9 @@ pub(super) fn verify(database: &mut Database) -> FsckReport {
         let snapshot = database.begin_read().map_err(store_error).and_then(Snapshot::new)?;
         report.rows(&snapshot)
     }));
-    let not_read = |error: StoreError| format!("the file cannot be read to its end: {error}");
     match verified.unwrap_or_else(|panic: Box<dyn Any + Send>| Err(panicked(&*panic))) {
         Ok(()) => {}
-        Err(error) => report.problems.add(not_read(error)),
+        Err(error) => report.problems.add(not_read(&error)),
     }
     report
 }

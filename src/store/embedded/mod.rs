@@ -70,6 +70,7 @@ mod restore;
 mod salvage;
 mod scan;
 mod space;
+mod space_use;
 mod store;
 mod structure;
 mod values;

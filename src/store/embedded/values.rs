@@ -86,6 +86,18 @@ impl Values {
         Ok(row.map(|row| Bytes::copy_from_slice(unverified_value(row.value()))))
     }
 
+    /// The bytes of the row of a value.
+    pub(super) fn stored_bytes(&self, at: Position) -> Result<u64, StoreError> {
+        let place = at.encode();
+        let tables = [self.packed.as_ref(), self.deltas.as_ref(), Some(&self.earlier)];
+        for table in tables.into_iter().flatten() {
+            if let Some(row) = table.get(&place).map_err(store_error)? {
+                return Ok(row.value().len() as u64);
+            }
+        }
+        Ok(0)
+    }
+
     /// The number of rows.
     pub(super) fn len(&self) -> Result<u64, StoreError> {
         let mut rows = self.earlier.len().map_err(store_error)?;
