@@ -30,7 +30,7 @@ use super::layout::{
     value_checksum,
 };
 use super::packed;
-use super::recent_values::{LARGE_VALUE, RecentValues};
+use super::recent_values::{LARGE_VALUE, RecentValues, is_kept_if_written};
 
 /// The most differences between a value and a whole one. A read looks all of them up.
 const MAX_DEPTH: u16 = 128;
@@ -64,7 +64,7 @@ impl Values {
         let value = self.value(key.as_str().as_bytes(), at)?;
         let value = value.ok_or_else(|| StoreError::Damaged { key: key.clone(), revision })?;
         if let Some(recent) = &self.recent {
-            recent.insert(at, &value);
+            recent.insert_read(at, &value);
         }
         Ok(Entry { key: key.clone(), value, revision })
     }
@@ -185,14 +185,14 @@ pub(super) struct GroupValues<'t> {
     deltas: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
     earlier: Table<'t, &'static [u8; Position::BYTES], &'static [u8]>,
     committed: CommittedValues<'t>,
-    /// The large values that were put.
+    /// Values that were put and are worth keeping.
     written: HashMap<Position, Bytes>,
 }
 
 /// The values that a write transaction finds.
 #[derive(Clone, Copy)]
 pub(super) struct CommittedValues<'t> {
-    /// Large values in memory.
+    /// Values in memory.
     pub(super) recent: &'t RecentValues,
     /// Reads and verifies the value of a key at a position from the latest snapshot, whatever damage
     /// it meets; `None` without a value.
@@ -254,6 +254,8 @@ impl<'t> GroupValues<'t> {
         let mut delta = None;
         if value.len() >= LARGE_VALUE {
             delta = old.map(|old| self.delta(key, at, value, old)).transpose()?.flatten();
+        }
+        if is_kept_if_written(value, old) {
             self.written.insert(at, value.clone());
         }
         if let Some(row) = delta {
@@ -353,7 +355,7 @@ impl<'t> GroupValues<'t> {
         Ok(Some(RepackedRow { before: file_bytes(before), after: file_bytes(row.len()) }))
     }
 
-    /// The large values that were put, which are durable after the commit.
+    /// The values that were put and are worth keeping. They are durable after the commit.
     pub(super) fn into_written(self) -> HashMap<Position, Bytes> {
         self.written
     }
