@@ -8,7 +8,7 @@ use super::{Backend, EtcdOptions, Maintenance, Observer, OpenError, OpenOptions,
 
 /// Memory for pages of the data file while the server runs. Values come from the page cache of the
 /// operating system; this cache serves the index.
-const PAGE_CACHE_BYTES: usize = 4 << 20;
+const PAGE_CACHE_BYTES: usize = 2 << 20;
 
 /// Opens a store, which is created if there is none. Blocks while another process holds the folder.
 /// That of etcd does not wait for etcd, and needs a tokio runtime.
