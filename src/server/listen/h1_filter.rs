@@ -2,13 +2,19 @@
 //!
 //! hyper reads a head up to its maximum size before it passes on a request. The filter counts the
 //! bytes while they arrive, and refuses a head for which there is no memory.
+//!
+//! Closing a socket with unread data resets the connection, and the client may lose a response that
+//! it has not read, such as the 429 for a request whose body it is still sending. So the filter
+//! discards what arrives after the last response, for a short time.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
 
 use super::activity::{Activity, Receiving};
 use super::connection_limiter::ConnectionPermit;
@@ -17,9 +23,12 @@ use super::head_memory::HeadMemory;
 /// Response to a head for which there is no memory.
 const TOO_MANY_REQUESTS: &[u8] = b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n\
     connection: close\r\ncontent-length: 0\r\n\r\n";
-/// Maximum number of bytes of the refused head to discard. Closing a socket with unread data would
-/// reset the connection before the client reads the response.
+/// Maximum number of bytes of the refused head to discard.
 const MAX_DISCARDED: usize = 256 << 10;
+/// Maximum number of bytes to discard after the last response: more than the largest body.
+const MAX_LINGERING_BYTES: usize = 4 << 20;
+/// Time for the client to read the last response and to close its end.
+const LINGERING: Duration = Duration::from_secs(1);
 
 /// The byte stream of an HTTP/1.1 connection below hyper.
 pub(super) struct H1Filter<T> {
@@ -33,6 +42,13 @@ pub(super) struct H1Filter<T> {
     /// True if hyper has no unsent bytes.
     is_flushed: bool,
     refusal: Option<RefusalProgress>,
+    lingering: Option<Lingering>,
+}
+
+/// The end of a connection, after its last response.
+struct Lingering {
+    left: usize,
+    end: Pin<Box<Sleep>>,
 }
 
 /// Progress of the response to a refused head.
@@ -55,7 +71,7 @@ impl<T> H1Filter<T> {
         head: Option<Arc<HeadMemory>>,
         permit: ConnectionPermit,
     ) -> Self {
-        Self { stream, activity, head, permit, is_flushed: true, refusal: None }
+        Self { stream, activity, head, permit, is_flushed: true, refusal: None, lingering: None }
     }
 
     /// Counts bytes from the client. Returns false if there is no memory for them.
@@ -136,7 +152,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for H1Filter<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for H1Filter<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for H1Filter<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -166,6 +182,25 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for H1Filter<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let Self { stream, lingering, .. } = &mut *self;
+        if lingering.is_none() {
+            ready!(Pin::new(&mut *stream).poll_shutdown(cx))?;
+        }
+        let Lingering { left, end } = lingering.get_or_insert_with(|| Lingering {
+            left: MAX_LINGERING_BYTES,
+            end: Box::pin(sleep(LINGERING)),
+        });
+        let mut scratch = [0; 4096];
+        while end.as_mut().poll(cx).is_pending() {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            // An error is the end, too: the response was sent.
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            let received = buffer.filled().len();
+            if read.is_err() || received == 0 || received >= *left {
+                break;
+            }
+            *left -= received;
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -41,6 +41,25 @@ async fn http1_headers_are_limited_in_size_and_number() {
     }
 }
 
+/// A client that writes its whole body before it reads gets the response to a request that is
+/// refused early.
+#[tokio::test]
+async fn http1_response_arrives_although_the_body_is_not_read() {
+    const BODY: usize = 2 << 20;
+    let server = start(ConnectionLimits::default()).await;
+    let mut stream = server.tls(b"http/1.1", None).await;
+    let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: {BODY}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server has responded and closed its end by then.
+    let mut start = [0; 12];
+    within_deadline(stream.read_exact(&mut start)).await.unwrap();
+    assert_eq!(&start, b"HTTP/1.1 405");
+    within_deadline(stream.write_all(&vec![b' '; BODY])).await.unwrap();
+    let mut rest = Vec::new();
+    within_deadline(stream.read_to_end(&mut rest)).await.unwrap();
+    assert!(rest.ends_with(b"\r\n\r\n"), "{}", String::from_utf8_lossy(&rest));
+}
+
 #[tokio::test]
 async fn the_url_does_not_count_as_http1_header() {
     let server = start(ConnectionLimits::default()).await;
