@@ -21,14 +21,14 @@ use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata,
 };
 
-use crate::store::{Account, AccountUsage, FsckReport, OpenError, Revision, StoreError};
+use crate::store::{Account, AccountUsage, FsckReport, OpenError, StoreError};
 
 use super::copy_on_write;
 use super::data_file;
 use super::error::{panicked, store_error};
 use super::layout::{
     ACCOUNTS, CURRENT, HISTORY, Kind, LOG, Latest, Position, Record, RowCharge, Version,
-    decode_usage, history_key,
+    decode_usage, history_key, split_history_key,
 };
 use super::open::{self, Open};
 use super::options::Options;
@@ -167,7 +167,7 @@ impl FsckReport {
         for row in tables.history.iter().map_err(store_error)? {
             let (place, row) = row.map_err(store_error)?;
             let place = place.value();
-            let Some((key, revision)) = split(place) else {
+            let Some((key, revision)) = split_history_key(place) else {
                 self.problems.add(format_args!(
                     "the history has an entry {}, which is not a key with a revision",
                     place.escape_ascii()
@@ -312,11 +312,4 @@ impl FsckReport {
     fn decoded<T>(&mut self, decoded: Result<T, StoreError>) -> Option<T> {
         decoded.map_err(|error| self.problems.add(error)).ok()
     }
-}
-
-/// The key and the revision in a key of the history.
-fn split(place: &[u8]) -> Option<(&[u8], Revision)> {
-    let (rest, revision) = place.split_last_chunk()?;
-    let (0, key) = rest.split_last()? else { return None };
-    Some((key, Revision(u64::from_be_bytes(*revision))))
 }

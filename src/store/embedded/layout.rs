@@ -380,6 +380,13 @@ pub(super) fn history_key(key: &[u8], revision: Revision, buffer: &mut Vec<u8>) 
     buffer.extend_from_slice(&revision.0.to_be_bytes());
 }
 
+/// The key and the revision in a key of the history.
+pub(super) fn split_history_key(place: &[u8]) -> Option<(&[u8], Revision)> {
+    let (rest, revision) = place.split_last_chunk()?;
+    let (0, key) = rest.split_last()? else { return None };
+    Some((key, Revision(u64::from_be_bytes(*revision))))
+}
+
 fn seal(place: &[u8], at: Position, row: &mut [u8]) {
     let (check, content) = row.split_at_mut(CHECK);
     check.copy_from_slice(&checksum(place, at, content).to_be_bytes());

@@ -6,8 +6,10 @@ use redb::{Database, ReadableDatabase, ReadableTable, ReadableTableMetadata};
 
 use crate::store::{SpaceUse, StoreError};
 
-use super::error::store_error;
-use super::layout::{ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, PACKED, VALUES, Version};
+use super::error::{damaged_row, store_error};
+use super::layout::{
+    ACCOUNTS, CURRENT, DELTAS, HISTORY, LOG, META, PACKED, VALUES, Version, split_history_key,
+};
 use super::read::{Snapshot, decode_latest, decode_version, live};
 
 /// Bytes of all tables.
@@ -58,8 +60,8 @@ pub(super) fn space_use(database: &Database, length: u64) -> Result<SpaceUse, St
     }
     for row in snapshot.table(HISTORY)?.iter().map_err(store_error)? {
         let (place, row) = row.map_err(store_error)?;
-        // Behind the key are a NUL and the revision.
-        let key = place.value().split_last_chunk::<9>().map_or(place.value(), |(key, _)| key);
+        let split = split_history_key(place.value());
+        let (key, _) = split.ok_or_else(|| damaged_row("the history"))?;
         add(&mut space.replaced, &snapshot, key, decode_version(key, row.value())?)?;
     }
     let values: u64 = space.latest.values().chain(space.replaced.values()).sum();

@@ -10,7 +10,7 @@ use redb::{ReadOnlyTable, ReadableTable, ReadableTableMetadata};
 use crate::store::StoreError;
 
 use super::error::{damaged_row, store_error};
-use super::layout::{CURRENT, HISTORY, LOG, Position, Record};
+use super::layout::{CURRENT, HISTORY, LOG, Position, Record, split_history_key};
 use super::read::{Snapshot, decode_key, decode_latest, decode_version, version};
 
 /// Verifies the indexes of a snapshot.
@@ -24,9 +24,9 @@ pub(super) fn verify(snapshot: &Snapshot) -> Result<(), StoreError> {
         decode_latest(key, row).map(drop)
     })?;
     verify_rows(&snapshot.table(HISTORY)?, "the history", |place, row| {
-        // The place is the key, NUL and the revision.
-        let key = place.len().checked_sub(9).and_then(|length| place.get(..length));
-        decode_version(key.ok_or_else(|| damaged_row("the history"))?, row).map(drop)
+        let split = split_history_key(place);
+        let (key, _) = split.ok_or_else(|| damaged_row("the history"))?;
+        decode_version(key, row).map(drop)
     })?;
     verify_log(&snapshot.table(LOG)?, &snapshot.table(CURRENT)?)
 }
