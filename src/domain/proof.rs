@@ -148,8 +148,7 @@ pub fn record_authored(old: &Image, new: &mut Image) {
     new.evidence.authored = authored;
 }
 
-/// Fills a copy of an image. On an error nothing is computed, so all fields remain as the client
-/// sent them.
+/// Fills a copy of an image. On an error, fields that were set before it remain.
 fn filled(image: &Image) -> Image {
     let mut shown = image.clone();
     let _ = image_metadata::fill(&mut shown);

@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 6 << 20;
 /// The number of values whose decoded form is kept. A search compares the keys of all.
 const MAX_OBJECTS: usize = 64;
 
-/// The decoded forms of the large values that were used last.
+/// The decoded forms that were used last.
 pub(super) struct DecodedObjects<T>(Mutex<Recent<T>>);
 
 struct Recent<T> {
